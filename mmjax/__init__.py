@@ -1,0 +1,1 @@
+"""mmjax: models that look at an image and write a sequence, in JAX."""
