@@ -1,0 +1,27 @@
+"""Published systems, one file each; the file's name is the model's name in a config."""
+
+import importlib
+import importlib.util
+import pkgutil
+
+from flax import linen as nn
+
+
+def names() -> list[str]:
+  """Models that a config may name."""
+  return sorted(m.name for m in pkgutil.iter_modules(__path__))
+
+
+def build(name: str, vocabulary_size: int, **sizes) -> nn.Module:
+  """The model `name` for a vocabulary.
+
+  Raises:
+    ValueError: no such model, or a size that the model does not have.
+  """
+  if name not in names():
+    raise ValueError(f"no model {name!r}; there are: {', '.join(names())}")
+  model = importlib.import_module(f"{__name__}.{name}").Model
+  try:
+    return model(vocabulary_size=vocabulary_size, **sizes)
+  except TypeError as e:
+    raise ValueError(f"model {name!r}: {e}") from e

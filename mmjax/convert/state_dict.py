@@ -1,0 +1,118 @@
+"""PyTorch state dicts -> linen variables: the layers that several converters meet.
+
+Every function takes the reference's name of a layer and our path of it, e.g.
+`linear(w, "decoder.proj", "word_proj")`.
+"""
+
+import re
+
+import numpy as np
+
+
+class WeightsError(ValueError):
+  """A file of weights that cannot be read, or does not fit the model."""
+
+
+class Weights:
+  """A state dict on its way into variables; counts which names were used."""
+
+  def __init__(self, arrays: dict[str, np.ndarray], anchor: str):
+    """Strips the wrapper's name (`bttr.`, `module.`) that stands before `anchor`.
+
+    Raises:
+      WeightsError: no name ends with `anchor`: these are another network's weights.
+    """
+    found = [name for name in arrays if name == anchor or name.endswith("." + anchor)]
+    if not found:
+      some = ", ".join(sorted(arrays)[:3])
+      raise WeightsError(f"no weight is named {anchor}; there are {some}, ...")
+    wrapper = found[0][: -len(anchor)]
+    self._left = {k[len(wrapper) :]: v for k, v in arrays.items() if k.startswith(wrapper)}
+    self._left |= {k: v for k, v in arrays.items() if not k.startswith(wrapper)}
+    self._variables: dict = {}
+
+  def matches(self, pattern: str) -> list[tuple[str, ...]]:
+    """The distinct groups of `pattern` at the start of the names that are left."""
+    return sorted({m.groups() for m in map(re.compile(pattern).match, self._left) if m})
+
+  def ignore(self, pattern: str) -> None:
+    """Drops names that match `pattern` whole: buffers that we compute."""
+    self._left = {k: v for k, v in self._left.items() if not re.fullmatch(pattern, k)}
+
+  def take(self, name: str) -> np.ndarray:
+    """The array of `name`, which counts as used.
+
+    Raises:
+      WeightsError: it is not there.
+    """
+    if name not in self._left:
+      raise WeightsError(f"weight {name} is missing")
+    return np.asarray(self._left.pop(name), np.float32)
+
+  def has(self, name: str) -> bool:
+    return name in self._left
+
+  def put(self, path: str, array: np.ndarray) -> None:
+    """Stores `array` at `path`, collection first: `params/word_proj/kernel`."""
+    *parents, leaf = path.split("/")
+    node = self._variables
+    for parent in parents:
+      node = node.setdefault(parent, {})
+    node[leaf] = array
+
+  def finish(self) -> dict:
+    """The variables.
+
+    Raises:
+      WeightsError: names are left over.
+    """
+    if self._left:
+      raise WeightsError(f"{len(self._left)} weights have no place: {sorted(self._left)[:5]}")
+    return self._variables
+
+
+def convolution(w: Weights, name: str, path: str) -> None:
+  """[O, I, kh, kw] -> [kh, kw, I, O]."""
+  w.put(f"params/{path}/kernel", w.take(f"{name}.weight").transpose(2, 3, 1, 0))
+  _bias(w, name, path)
+
+
+def pointwise(w: Weights, name: str, path: str) -> None:
+  """A 1x1 convolution [O, I, 1, 1] -> the [I, O] of a dense layer."""
+  w.put(f"params/{path}/kernel", w.take(f"{name}.weight")[:, :, 0, 0].T)
+  _bias(w, name, path)
+
+
+def linear(w: Weights, name: str, path: str) -> None:
+  """[O, I] -> [I, O]."""
+  w.put(f"params/{path}/kernel", w.take(f"{name}.weight").T)
+  _bias(w, name, path)
+
+
+def _bias(w: Weights, name: str, path: str) -> None:
+  if w.has(f"{name}.bias"):
+    w.put(f"params/{path}/bias", w.take(f"{name}.bias"))
+
+
+def layer_norm(w: Weights, name: str, path: str) -> None:
+  w.put(f"params/{path}/scale", w.take(f"{name}.weight"))
+  w.put(f"params/{path}/bias", w.take(f"{name}.bias"))
+
+
+def batch_norm(w: Weights, name: str, path: str) -> None:
+  layer_norm(w, name, path)
+  w.put(f"batch_stats/{path}/mean", w.take(f"{name}.running_mean"))
+  w.put(f"batch_stats/{path}/var", w.take(f"{name}.running_var"))
+
+
+def attention(w: Weights, name: str, path: str, heads: int) -> None:
+  """Stacked [3 D, D] projections -> query, key, value [D, heads, D / heads] and out."""
+  weight, bias = w.take(f"{name}.in_proj_weight"), w.take(f"{name}.in_proj_bias")
+  width = weight.shape[1]
+  for i, part in enumerate(("query", "key", "value")):
+    rows = slice(i * width, (i + 1) * width)
+    w.put(f"params/{path}/{part}/kernel", weight[rows].T.reshape(width, heads, -1))
+    w.put(f"params/{path}/{part}/bias", bias[rows].reshape(heads, -1))
+  out = w.take(f"{name}.out_proj.weight").T.reshape(heads, -1, width)
+  w.put(f"params/{path}/out/kernel", out)
+  w.put(f"params/{path}/out/bias", w.take(f"{name}.out_proj.bias"))

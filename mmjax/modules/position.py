@@ -1,0 +1,42 @@
+"""Sinusoidal positions of words and of picture cells."""
+
+import math
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+
+def word_positions(length: int, width: int) -> Float[Array, "T D"]:
+  """[length, width]: sin at even, cos at odd channels, 10000**(-2i/width) (Vaswani et al., 2017)."""
+  rate = jnp.exp(jnp.arange(0, width, 2) * (-math.log(10000.0) / width))
+  angle = jnp.arange(length)[:, None] * rate
+  return jnp.stack([jnp.sin(angle), jnp.cos(angle)], -1).reshape(length, width)
+
+
+def cell_positions(
+    valid: Bool[Array, "B h w"], width: int, *, paired: bool
+) -> Float[Array, "B h w D"]:
+  """Positions of picture cells, scaled so that the last valid row and column are at 2 pi.
+
+  Args:
+    valid: [B, h, w] True on real cells; counting starts at 1 on the first of them.
+    width: channels; the first half tells x, the second y.
+    paired: sin and cos share a frequency (CoMER); else every channel has its own (BTTR).
+
+  Returns:
+    [B, h, w, width].
+  """
+  half = width // 2
+  real = valid.astype(jnp.float32)
+  y, x = jnp.cumsum(real, 1), jnp.cumsum(real, 2)
+  y = y / (y[:, -1:, :] + 1e-6) * 2 * math.pi
+  x = x / (x[:, :, -1:] + 1e-6) * 2 * math.pi
+  channel = jnp.arange(half)
+  exponent = 2 * (channel // 2) if paired else channel
+  rate = 10000.0 ** (-exponent.astype(jnp.float32) / half)
+
+  def encode(position):
+    angle = position[..., None] * rate
+    return jnp.where(channel % 2 == 0, jnp.sin(angle), jnp.cos(angle))
+
+  return jnp.concatenate([encode(x), encode(y)], -1)

@@ -1,0 +1,172 @@
+"""Transformer decoder whose pictures are shared by several rows of words.
+
+A picture has R rows: the two reading directions in training, the hypotheses of a beam in decoding.
+Words are [B, R, T, D], the picture's memory stays [B, S, D]: attention to it never copies it.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax.typing import DTypeLike
+from jaxtyping import Array, Bool, Float, Int
+
+from mmjax.modules.dropout import Dropout
+from mmjax.modules.initializers import bias_uniform, fan_in_uniform, partitioned
+
+NEGATIVE = -1e9  # a mask of -inf makes NaN where a whole row is masked
+
+
+class KeysValues(NamedTuple):
+  """Projected keys and values, [..., S, heads, D / heads] each."""
+
+  keys: Float[Array, "*B S N K"]
+  values: Float[Array, "*B S N K"]
+
+
+class Attention(nn.Module):
+  """Multi-head attention, projections and softmax apart so that either may be cached.
+
+  Attributes:
+    width: channels of the input and of the output.
+    heads: attention heads; divides `width`.
+    dropout: of the attention weights.
+    dtype: of the computation; the softmax is float32.
+  """
+
+  width: int
+  heads: int
+  dropout: float
+  dtype: DTypeLike
+
+  def setup(self):
+    # PyTorch draws the three projections as one [3 * width, width] matrix.
+    xavier = nn.initializers.variance_scaling(0.5, "fan_avg", "uniform")
+
+    def project(init):
+      return nn.DenseGeneral(
+          (self.heads, self.width // self.heads),
+          dtype=self.dtype,
+          kernel_init=partitioned(init, "embed", "heads", "kv"),
+          bias_init=partitioned(nn.initializers.zeros, "heads", "kv"),
+      )
+
+    self.query, self.key, self.value = project(xavier), project(xavier), project(xavier)
+    self.out = nn.DenseGeneral(
+        self.width,
+        axis=(-2, -1),
+        dtype=self.dtype,
+        kernel_init=partitioned(fan_in_uniform, "heads", "kv", "embed"),
+        bias_init=partitioned(nn.initializers.zeros, "embed"),
+    )
+    self.drop = Dropout(self.dropout)
+
+  def project(self, x: Float[Array, "*B S D"]) -> KeysValues:
+    """Keys and values of `x`."""
+    return KeysValues(self.key(x), self.value(x))
+
+  def over_words(
+      self,
+      x: Float[Array, "B R T D"],
+      memory: KeysValues,
+      seen: Bool[Array, "*#B T S"],
+      *,
+      train: bool,
+  ) -> Float[Array, "B R T D"]:
+    """Attention of each row to its own words; `seen` [..., T, S] is True where t may look at s."""
+    scores = jnp.einsum("brtnk,brsnk->brnts", self._query(x), memory.keys)
+    weights = self._softmax(scores, seen[..., None, :, :], train)
+    return self.out(jnp.einsum("brnts,brsnk->brtnk", weights, memory.values))
+
+  def over_picture(
+      self,
+      x: Float[Array, "B R T D"],
+      memory: KeysValues,
+      valid: Bool[Array, "B S"],
+      *,
+      train: bool,
+  ) -> Float[Array, "B R T D"]:
+    """Attention of all rows to the one memory of their picture."""
+    scores = jnp.einsum("brtnk,bsnk->bnrts", self._query(x), memory.keys)
+    weights = self._softmax(scores, valid[:, None, None, None, :], train)
+    self.sow("intermediates", "picture", weights.mean(1))  # [B, R, T, S] for reports
+    return self.out(jnp.einsum("bnrts,bsnk->brtnk", weights, memory.values))
+
+  def _query(self, x):
+    return self.query(x) * (self.width // self.heads) ** -0.5
+
+  def _softmax(self, scores, allowed, train):
+    scores = jnp.where(allowed, scores.astype(jnp.float32), NEGATIVE)
+    return self.drop(jax.nn.softmax(scores).astype(self.dtype), train=train)
+
+
+class DecoderLayer(nn.Module):
+  """Post-norm layer: words to words, words to picture, feed-forward (Vaswani et al., 2017)."""
+
+  width: int
+  heads: int
+  hidden: int
+  dropout: float
+  dtype: DTypeLike
+
+  def setup(self):
+    attention = lambda: Attention(self.width, self.heads, self.dropout, self.dtype)
+    norm = lambda: nn.LayerNorm(
+        epsilon=1e-5,
+        dtype=self.dtype,
+        scale_init=partitioned(nn.initializers.ones, "norm"),
+        bias_init=partitioned(nn.initializers.zeros, "norm"),
+    )
+    self.self_attention, self.cross_attention = attention(), attention()
+    self.norm1, self.norm2, self.norm3 = norm(), norm(), norm()
+    self.linear1 = self._linear(self.hidden, self.width, "embed", "mlp")
+    self.linear2 = self._linear(self.width, self.hidden, "mlp", "embed")
+    self.drop = Dropout(self.dropout)
+
+  def _linear(self, features, fan_in, *axes):
+    return nn.Dense(
+        features,
+        dtype=self.dtype,
+        kernel_init=partitioned(fan_in_uniform, *axes),
+        bias_init=partitioned(bias_uniform(fan_in), axes[-1]),
+    )
+
+  def __call__(
+      self,
+      x: Float[Array, "B R T D"],
+      seen: Bool[Array, "*#B T T"],
+      picture: KeysValues,
+      valid: Bool[Array, "B S"],
+      *,
+      train: bool,
+  ) -> Float[Array, "B R T D"]:
+    """All T words at once."""
+    words = self.self_attention.project(x)
+    return self._layer(x, words, seen, picture, valid, train)
+
+  def step(
+      self,
+      x: Float[Array, "B R 1 D"],
+      position: Int[Array, ""],
+      cache: KeysValues,
+      picture: KeysValues,
+      valid: Bool[Array, "B S"],
+  ) -> tuple[Float[Array, "B R 1 D"], KeysValues]:
+    """One word, at `position`; `cache` holds the words before it and gets this one."""
+    new = self.self_attention.project(x)
+    words = KeysValues(
+        *(
+            jax.lax.dynamic_update_slice_in_dim(old, n.astype(old.dtype), position, 2)
+            for old, n in zip(cache, new)
+        )
+    )
+    seen = (jnp.arange(words.keys.shape[2]) <= position)[None]
+    return self._layer(x, words, seen, picture, valid, False), words
+
+  def _layer(self, x, words, seen, picture, valid, train):
+    drop = lambda y: self.drop(y, train=train)
+    x = self.norm1(x + drop(self.self_attention.over_words(x, words, seen, train=train)))
+    x = self.norm2(x + drop(self.cross_attention.over_picture(x, picture, valid, train=train)))
+    hidden = drop(nn.relu(self.linear1(x)))
+    return self.norm3(x + drop(self.linear2(hidden)))

@@ -1,0 +1,40 @@
+"""mmjax: models that look at an image and write a sequence, in JAX."""
+
+from setuptools import find_packages, setup
+
+setup(
+    name="mmjax",
+    version="0.1.0",
+    description="Image captioning and expression recognition in JAX and Flax",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=["mmjax*", "configs*", "data_pipelines*"]),
+    install_requires=[
+        "absl-py>=2.1",
+        "array-record>=0.8.1,<0.10",
+        "clu>=0.0.12,<0.1",
+        "einops>=0.8,<1",
+        "etils>=1.9,<2",
+        "flax>=0.12.8,<0.14",
+        "grain>=0.2.12,<0.4",
+        "jax>=0.10.2,<0.14",
+        "jaxtyping>=0.3,<0.5",
+        "matplotlib>=3.9,<4",
+        "ml-collections>=1.1,<2",
+        "numpy>=2.1,<3",
+        "opencv-python-headless>=4.10,<6",
+        "optax>=0.2.8,<0.4",
+        "orbax-checkpoint>=0.12,<0.14",
+        "pillow>=11,<14",
+        "tensorboard>=2.19,<3",
+        "tensorflow-datasets>=4.9.9,<5",
+        "tqdm>=4.66,<5",
+    ],
+    extras_require={
+        "test": ["beartype>=0.20,<1", "hypothesis>=6.100,<7", "pytest>=8.3,<10", "pytest-xdist>=3.6,<4"],
+        "lint": ["mypy>=1.15,<3", "ruff>=0.9,<1"],
+        "benchmarks": ["torch>=2.6,<3"],
+        "gpu": ["jax[cuda12]>=0.10.2,<0.14"],
+        "tpu": ["jax[tpu]>=0.10.2,<0.14"],
+    },
+)
