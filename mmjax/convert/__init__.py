@@ -1,0 +1,58 @@
+"""Weights of published checkpoints -> our variables; one file a model, named as the model."""
+
+import importlib
+import importlib.util
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from mmjax.convert.state_dict import WeightsError
+
+
+def converter(kind: str):
+  """The converter module of a model.
+
+  Raises:
+    WeightsError: there is none.
+  """
+  name = f"{__name__}.{kind}"
+  if importlib.util.find_spec(name) is None:
+    raise WeightsError(f"no converter for the model {kind!r}")
+  return importlib.import_module(name)
+
+
+def check_shapes(variables: dict, target: dict) -> None:
+  """Compares trees of arrays by path and shape.
+
+  Raises:
+    WeightsError: a path is missing, left over, or has another shape.
+  """
+  flat = lambda t: {jax.tree_util.keystr(p): np.shape(x) for p, x in jax.tree.leaves_with_path(t)}
+  ours, theirs = flat(target), flat(variables)
+  wrong = [f"{k}: {theirs.get(k)} in the file, {ours.get(k)} in the model"
+           for k in sorted(ours.keys() | theirs.keys()) if ours.get(k) != theirs.get(k)]  # fmt: skip
+  if wrong:
+    raise WeightsError(
+        f"{len(wrong)} weights do not fit the model (sizes or vocabulary differ?):\n  "
+        + "\n  ".join(wrong[:8])
+    )
+
+
+def load(kind: str, path: Path, sizes, target) -> dict:
+  """Variables from a file of published weights.
+
+  Args:
+    kind: the model's name.
+    path: `.ckpt`, `.pt`, `.pth` or `.npz`.
+    sizes: the model's config; `heads` is read from it.
+    target: has params and model_state of the shapes that must come out.
+
+  Raises:
+    WeightsError: unreadable, or not this model's weights.
+  """
+  from mmjax.convert.arrays import read_arrays
+
+  variables = converter(kind).convert(read_arrays(path), heads=sizes.get("heads", 8))
+  check_shapes(variables, {"params": target.params, **target.model_state})
+  return variables

@@ -43,8 +43,7 @@ def exprate(hypotheses: Sequence[Tokens | None], references: Sequence[Tokens]) -
     have both sides in canonical form (`latex.normalise`).
 
   Raises:
-    ValueError: no samples, as many hypotheses as references are not given, or no reference has a
-      token.
+    ValueError: no samples, lengths that differ, or no token in any reference.
   """
   if len(hypotheses) != len(references) or not references:
     raise ValueError(
@@ -57,7 +56,7 @@ def exprate(hypotheses: Sequence[Tokens | None], references: Sequence[Tokens]) -
   for prefix, targets in forms.items():
     length = sum(len(r) for r in targets)
     if not length:
-      raise ValueError(f"the {len(references)} references hold no token, so no error rate is defined")
+      raise ValueError(f"{len(references)} references hold 0 tokens; give some with tokens")
     distances = [s[prefix + "distance"] for s in samples]
     for name, allowed in (("exprate", 0), ("exprate_1", 1), ("exprate_2", 2)):
       right = sum(a and d <= allowed for a, d in zip(answered, distances))

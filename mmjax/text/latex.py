@@ -3,19 +3,24 @@
 import dataclasses
 import re
 from collections.abc import Sequence
+from typing import Any
 
 _TOKEN = re.compile(r"\\\s|\\[A-Za-z]+|\\\S|\S")
 
-# Commands by how many arguments they take; any other word stands for itself, as \cos does.
-_ARGUMENTS = dict.fromkeys(
-  r"""\sqrt \overline \underline \hat \widehat \bar \vec \dot \ddot \tilde \widetilde \check
-  \overrightarrow \overleftarrow \overbrace \underbrace \boxed \mathrm \mathbf \mathit \mathsf
-  \mathcal \mathbb \mathfrak \mbox \text \operatorname \begin \end""".split(), 1
-) | dict.fromkeys(r"\frac \dfrac \tfrac \binom \overset \underset \stackrel".split(), 2)
+# Commands that take arguments; any other word stands for itself, as \cos does.
+_ONE_ARGUMENT = (
+  r"\sqrt", r"\overline", r"\underline", r"\overbrace", r"\underbrace", r"\overrightarrow",
+  r"\overleftarrow", r"\hat", r"\widehat", r"\bar", r"\vec", r"\dot", r"\ddot", r"\tilde",
+  r"\widetilde", r"\check", r"\boxed", r"\mathrm", r"\mathbf", r"\mathit", r"\mathsf", r"\mathcal",
+  r"\mathbb", r"\mathfrak", r"\mbox", r"\text", r"\operatorname", r"\begin", r"\end")
+_TWO_ARGUMENTS = (
+  r"\frac", r"\dfrac", r"\tfrac", r"\binom", r"\overset", r"\underset", r"\stackrel")
+_ARGUMENTS = dict.fromkeys(_ONE_ARGUMENT, 1) | dict.fromkeys(_TWO_ARGUMENTS, 2)
 
 # These act on all of the group around them, so that its braces are never redundant.
-_GROUP_WIDE = frozenset(
-  r"\over \atop \choose \rm \bf \it \cal \displaystyle \textstyle \scriptstyle".split())
+_GROUP_WIDE = (
+  r"\over", r"\atop", r"\choose", r"\rm", r"\bf", r"\it", r"\cal", r"\displaystyle",
+  r"\textstyle", r"\scriptstyle")
 
 
 class _MalformedError(ValueError):
@@ -33,9 +38,9 @@ class _Item:
 
 @dataclasses.dataclass
 class _List:
-  """An open run of items; `close` is the token that ends it."""
+  """An open run of items; `close` is the token that ends it, None for the whole formula's."""
 
-  close: str
+  close: str | None
   items: list[_Item] = dataclasses.field(default_factory=list)
 
 
@@ -47,6 +52,9 @@ class _Call:
   missing: int
   index: list[str] = dataclasses.field(default_factory=list)
   arguments: list[list[str]] = dataclasses.field(default_factory=list)
+
+
+_Stack = list[Any]  # of _List and _Call, the innermost last
 
 
 def tokenize(latex: str) -> list[str]:
@@ -79,7 +87,7 @@ def normalise(tokens: Sequence[str]) -> list[str]:
 
 def _parse(tokens: list[str]) -> list[_Item]:
   """Items of the formula, by a stack rather than recursion: models write deep nonsense."""
-  stack: list[_List | _Call] = [_List(close="")]
+  stack: _Stack = [_List(close=None)]
   for i, token in enumerate(tokens):
     top = stack[-1]
     if token == "{":
@@ -102,7 +110,7 @@ def _parse(tokens: list[str]) -> list[_Item]:
   return _without_redundant_groups(root.items)
 
 
-def _close(stack: list[_List | _Call]) -> None:
+def _close(stack: _Stack) -> None:
   """Ends the run on top of the stack: a group, or the index of a root."""
   ended = stack.pop()
   items = _without_redundant_groups(ended.items)
@@ -112,7 +120,7 @@ def _close(stack: list[_List | _Call]) -> None:
     _deliver(stack, _Item(_write(items), group=items))
 
 
-def _open_script(stack: list[_List | _Call], token: str) -> None:
+def _open_script(stack: _Stack, token: str) -> None:
   """Begins a script of the last item; at the start of a run, of an empty group."""
   top = stack[-1]
   if isinstance(top, _Call):
@@ -124,7 +132,7 @@ def _open_script(stack: list[_List | _Call], token: str) -> None:
   stack.append(_Call(token, 1))
 
 
-def _deliver(stack: list[_List | _Call], item: _Item) -> None:
+def _deliver(stack: _Stack, item: _Item) -> None:
   """Hands a finished item to what waits for it, and on as long as that finishes a command."""
   while isinstance(call := stack[-1], _Call):
     call.arguments.append(item.base)
@@ -143,8 +151,8 @@ def _without_redundant_groups(items: list[_Item]) -> list[_Item]:
   """Items with each group replaced by what it holds, where that prints the same."""
   out = []
   for item in items:
-    if item.group is None or any(member.base[:1] and member.base[0] in _GROUP_WIDE
-                                 for member in item.group):
+    if item.group is None or any(
+        member.group is None and member.base[0] in _GROUP_WIDE for member in item.group):
       out.append(item)
     elif not item.scripts:
       out.extend(item.group)

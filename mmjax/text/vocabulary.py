@@ -43,7 +43,7 @@ class Vocabulary:
     Raises:
       UnknownWordError: a word is not in the vocabulary.
     """
-    unknown = [w for w in words if w not in self._numbers]
+    unknown = [w for w in words if self._numbers.get(w, PAD) < len(SPECIALS)]
     if unknown:
       raise UnknownWordError(f"not in the vocabulary of {len(self)} words: {unknown[:5]}")
     return [self._numbers[w] for w in words]

@@ -1,0 +1,79 @@
+"""Keys that every experiment has, with a line on each; a config file changes some of them."""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+  c = ConfigDict()
+  c.seed = 0  # of the initial weights, the order of records, dropout and augmentation
+  c.task = "bidirectional"  # a file of mmjax/tasks
+  c.init_from = ""  # published weights to start from (.ckpt, .pt, .npz)
+  c.cpu_devices = 1  # devices that a CPU is split into; 2 may pay on 2 cores for large models
+  c.profile = 0  # steps to trace into <workdir>/profile
+
+  c.model = ConfigDict()
+  c.model.name = "bttr"  # a file of mmjax/models; its sizes stand beside it
+
+  c.data = ConfigDict()
+  c.data.name = "crohme"  # a row of data_pipelines/datasets.py
+  c.data.dir = ""  # prepared data sets; "" is $TFDS_DATA_DIR or ~/tensorflow_datasets
+  c.data.train_split = "train"
+  c.data.batch = 8  # pictures in a step, over all devices
+  c.data.max_pixels = 0  # most canvas pixels in a step: wide buckets take fewer pictures; 0: no limit
+  c.data.max_buckets = 6  # most picture shapes to compile
+  c.data.align = 16  # canvases are multiples of this
+  c.data.scale = 1.0  # factor on every picture
+  c.data.scale_range = (1.0, 1.0)  # of a random factor on top, in training
+  c.data.low = (16, 16)  # smaller pictures are enlarged to this height or width
+  c.data.high = (256, 1024)  # larger pictures are shrunk to this height and width
+  c.data.max_area = 320_000  # records with more pixels are dropped (and wrong in evaluation)
+  c.data.max_tokens = 200  # records with more tokens likewise
+  c.data.in_memory = False  # keep decoded pictures in memory
+  c.data.threads = 2  # that load pictures
+  c.data.prefetch = 4  # batches loaded ahead
+
+  c.optim = ConfigDict()
+  c.optim.name = "adamw"  # adamw, adadelta
+  c.optim.lr = 1e-3
+  c.optim.schedule = "warmup_cosine"  # warmup_cosine, constant
+  c.optim.warmup_steps = 200
+  c.optim.final_factor = 0.0  # rate at the end of the cosine, as a share of lr
+  c.optim.weight_decay = 1e-4
+  c.optim.clip = 0.0  # largest global norm of the gradient; 0: no limit
+  c.optim.b1 = 0.9  # adamw
+  c.optim.b2 = 0.999  # adamw
+  c.optim.rho = 0.9  # adadelta
+  c.optim.eps = 1e-8
+  c.optim.plateau_factor = 0.0  # on the rate when validation stops to gain; 0: never
+  c.optim.plateau_patience = 10  # evaluations without a gain before that
+  c.optim.ema = 0.0  # decay of averaged parameters, used in evaluation; 0: none
+  c.optim.accumulate = 1  # parts of a batch computed one after the other
+
+  c.train = ConfigDict()
+  c.train.epochs = 100
+
+  c.decode = ConfigDict()
+  c.decode.beam = 10  # hypotheses a direction
+  c.decode.max_length = 200  # tokens
+  c.decode.length_penalty = 1.0  # exponent of the length
+
+  c.evaluate = ConfigDict()
+  c.evaluate.split = "validation"
+  c.evaluate.every_epochs = 2
+  c.evaluate.batch = 16
+  c.evaluate.metric = "exprate"  # selects the best checkpoints and drives the plateau
+  c.evaluate.report_samples = 40  # pictures in the report of --mode=evaluate
+
+  c.checkpoint = ConfigDict()
+  c.checkpoint.every_steps = 1000
+  c.checkpoint.keep = 2  # newest
+  c.checkpoint.keep_best = 2  # by validation
+
+  c.log = ConfigDict()
+  c.log.every_steps = 20
+
+  c.mesh = ConfigDict()
+  c.mesh.data = -1  # devices along each axis; -1 takes the rest
+  c.mesh.fsdp = 1
+  c.mesh.model = 1
+  return c

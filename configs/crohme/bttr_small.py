@@ -1,0 +1,38 @@
+r"""A small BTTR on half-size CROHME pictures, for a CPU.
+
+  python -m data_pipelines.prepare crohme --manual_dir=DIR
+  python -m mmjax.main --config=configs/crohme/bttr_small.py --workdir=W
+"""
+
+from configs.crohme import bttr
+
+
+def get_config():
+  c = bttr.get_config()
+  c.model.width = 128
+  c.model.heads = 4
+  c.model.layers = 2
+  c.model.hidden = 512
+  c.model.dropout = 0.2
+  c.model.growth = 16
+  c.model.encoder_layers = (6, 6, 6)
+  c.model.encoder_dropout = 0.1
+  c.data.batch = 32
+  c.data.scale = 0.5
+  c.data.scale_range = (0.8, 1.25)
+  c.data.high = (128, 512)
+  c.data.max_buckets = 16
+  c.data.in_memory = True
+  c.optim.name = "adamw"
+  c.optim.lr = 2e-3
+  c.optim.schedule = "warmup_cosine"
+  c.optim.warmup_steps = 500
+  c.optim.eps = 1e-8
+  c.optim.weight_decay = 1e-2
+  c.optim.clip = 5.0
+  c.optim.plateau_factor = 0.0
+  c.optim.ema = 0.998
+  c.train.epochs = 60
+  c.decode.max_length = 100
+  c.evaluate.every_epochs = 5
+  return c

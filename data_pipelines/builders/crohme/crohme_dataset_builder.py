@@ -1,0 +1,81 @@
+"""CROHME: pictures of handwritten formulas and their LaTeX."""
+
+import hashlib
+from collections.abc import Iterator
+
+import tensorflow_datasets as tfds
+from etils import epath
+from tqdm import tqdm
+
+from data_pipelines.builders.crohme import source
+from data_pipelines.builders.formulas import formula_features
+from data_pipelines.datasets import SourceError
+
+VALIDATION_SHARE = 0.05  # of the formulas of train
+LICENCE = "CC BY-NC-SA 3.0 (research, not for commercial use; cite the competition)"
+CITATION = """\
+@inproceedings{mouchere2014crohme,
+  title={ICFHR 2014 Competition on Recognition of On-Line Handwritten Mathematical Expressions},
+  author={Mouch{\\`e}re, H. and Viard-Gaudin, C. and Zanibbi, R. and Garain, U.}, year={2014}}
+@inproceedings{mouchere2016crohme,
+  title={ICFHR 2016 CROHME: Competition on Recognition of Online Handwritten Mathematical
+    Expressions},
+  author={Mouch{\\`e}re, H. and Viard-Gaudin, C. and Zanibbi, R. and Garain, U.}, year={2016}}
+@inproceedings{mahdavi2019crohme,
+  title={ICDAR 2019 CROHME + TFD: Competition on Recognition of Handwritten Mathematical
+    Expressions and Typeset Formula Detection},
+  author={Mahdavi, M. and Zanibbi, R. and Mouch{\\`e}re, H. and others}, year={2019}}
+"""
+
+
+def is_validation(text: str) -> bool:
+  """Whether a training formula is held out: by its text, so all its pictures go together."""
+  digest = hashlib.sha256(text.encode()).digest()
+  return int.from_bytes(digest[:8]) < VALIDATION_SHARE * 2**64
+
+
+class Crohme(tfds.core.GeneratorBasedBuilder):
+  """White ink on black, one channel, about 93 x 268 pixels; records in caption order."""
+
+  VERSION = tfds.core.Version("1.0.0")
+  RELEASE_NOTES = {"1.0.0": "First release."}
+  MANUAL_DOWNLOAD_INSTRUCTIONS = source.LAYOUT
+  code_path = epath.Path(__file__)  # found by tfds only with importlib_resources, which it lacks
+
+  def _info(self) -> tfds.core.DatasetInfo:
+    return tfds.core.DatasetInfo(
+        builder=self,
+        description="Pictures of handwritten formulas and their LaTeX, of CROHME 2014, 2016, 2019.",
+        features=formula_features(),
+        metadata=tfds.core.MetadataDict(),
+        license=LICENCE,
+        citation=CITATION,
+        disable_shuffling=True,
+    )
+
+  def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
+    read = source.read_source(dl_manager.manual_dir, progress=tqdm)
+    self.info.metadata.update(vocabulary=list(read.words), licence=LICENCE)
+    supplied = read.folders.pop("train")
+    train = [r for r in supplied if not is_validation(r.text)]
+    validation = [r for r in supplied if is_validation(r.text)]
+    if not train or not validation:
+      few = f"its {len({r.text for r in supplied})} formulas are too few"
+      raise SourceError(f"train/captions.txt: {few} to hold {VALIDATION_SHARE:.0%} of them out")
+    splits = {
+        "train": train,
+        "validation": validation,
+        **{f"test_{year}": records for year, records in read.folders.items()},
+    }
+    return {name: self._generate_examples(records) for name, records in splits.items()}
+
+  def _generate_examples(self, records: list[source.Record]) -> Iterator[tuple[int, dict]]:
+    for number, r in enumerate(records):
+      yield number, {
+          "id": r.id,
+          "image": r.image,  # as it came: encoding an array would need TensorFlow
+          "height": r.height,
+          "width": r.width,
+          "length": len(r.words),
+          "text": r.text,
+      }

@@ -1,0 +1,53 @@
+"""What the batch plan needs of a split, read without decoding a picture."""
+
+import dataclasses
+
+import numpy as np
+import tensorflow_datasets as tfds
+from jaxtyping import Int32
+
+CHUNK = 1024  # records read at once
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordIndex:
+  """Sizes and texts of the records of a split, in record order.
+
+  Attributes:
+    sizes: height and width, pixels.
+    lengths: tokens, without specials.
+    ids: names of the records.
+    texts: tokens joined by one space.
+  """
+
+  sizes: Int32[np.ndarray, "N 2"]
+  lengths: Int32[np.ndarray, "N"]
+  ids: list[str]
+  texts: list[str]
+
+
+def load_index(builder: tfds.core.DatasetBuilder, split: str) -> RecordIndex:
+  """Reads the index of `split`.
+
+  Raises:
+    ValueError: no such split; names those there are.
+  """
+  check_split(builder, split)
+  source = builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
+  sizes, lengths, ids, texts = [], [], [], []
+  for start in range(0, len(source), CHUNK):
+    for r in source.__getitems__(range(start, min(start + CHUNK, len(source)))):
+      sizes.append((r["height"], r["width"]))
+      lengths.append(r["length"])
+      ids.append(r["id"].decode())
+      texts.append(r["text"].decode())
+  return RecordIndex(
+      np.array(sizes, np.int32).reshape(-1, 2), np.array(lengths, np.int32), ids, texts
+  )
+
+
+def check_split(builder: tfds.core.DatasetBuilder, split: str) -> None:
+  """Raises ValueError, naming the splits of `builder`, if `split` is not one of them."""
+  if split not in builder.info.splits:
+    splits = ", ".join(builder.info.splits)
+    raise ValueError(f"{builder.name} in {builder.data_dir} has no split {split!r}, only {splits}")

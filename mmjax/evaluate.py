@@ -1,0 +1,170 @@
+"""Decoding a split with a checkpoint, and scoring it."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from data_pipelines import pipeline
+from mmjax import experiment, sharding, train_state
+from mmjax.checkpoint import CheckpointError, Checkpoints, read_run
+from mmjax.metrics.exprate import per_sample
+from mmjax.text.vocabulary import Vocabulary
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+  """A picture's best hypothesis."""
+
+  words: list[str]
+  score: float
+
+
+class Evaluator:
+  """Runs a task over one split; built once, so that each shape compiles once."""
+
+  def __init__(
+      self, config: ConfigDict, builder, split: str, vocabulary: Vocabulary, task, mesh
+  ):
+    self.task, self.mesh = task, mesh
+    self._vocabulary, self._config = vocabulary, config
+    self.split = experiment.load_split(config, builder, split, vocabulary)
+    options = experiment.data_options(config, mesh, train=False)
+    self.plan = self.split.plan(options, train=False)
+
+  @property
+  def references(self) -> list[list[str]]:
+    return [text.split() for text in self.split.index.texts]
+
+  def batches(self):
+    """(step, batch on the mesh), each kept record once."""
+    loaded = pipeline.batches(
+        self.plan,
+        self.split.records,
+        self.split.tokens,
+        threads=self._config.data.threads,
+        prefetch=self._config.data.prefetch,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+    )
+    steps = tqdm(range(len(self.plan)), desc=self.split.name, unit="batch", leave=False,
+                 disable=jax.process_index() > 0 or None)  # fmt: skip
+    for step in steps:
+      yield step, sharding.place_batch(next(loaded), self.mesh)
+
+  def predictions(self, variables: Any) -> list[Prediction | None]:
+    """Best hypothesis of each record, in record order; None where it was dropped."""
+    out: list[Prediction | None] = [None] * len(self.split.index.texts)
+    for step, batch in self.batches():
+      self._collect(step, _whole(self.task.predict(variables, batch)), out)
+    return out
+
+  def scores(self, variables: Any) -> dict[str, float]:
+    """Validation: teacher-forced loss and accuracy, and the scores of decoding."""
+    out: list[Prediction | None] = [None] * len(self.split.index.texts)
+    sums: dict[str, np.ndarray] = {}
+    for step, batch in self.batches():
+      for name, pair in jax.device_get(self.task.evaluate_loss(variables, batch)).items():
+        sums[name] = sums.get(name, np.zeros(2)) + np.asarray(pair, np.float64)
+      self._collect(step, _whole(self.task.predict(variables, batch)), out)
+    words = [p.words if p else None for p in out]
+    means = {k: float(total / max(weight, 1)) for k, (total, weight) in sums.items()}
+    return means | self.task.score(words, self.references)
+
+  def _collect(self, step: int, decoded, out: list) -> None:
+    for row, record in enumerate(self.plan[step].records):
+      if record >= 0:
+        words = self._vocabulary.decode(decoded.tokens[row, 0, : decoded.lengths[row, 0]])
+        out[record] = Prediction(words, float(decoded.scores[row, 0]))
+
+
+def _whole(arrays):
+  """Host arrays of all rows, on every process."""
+  if jax.process_count() == 1:
+    return jax.device_get(arrays)
+  return multihost_utils.process_allgather(arrays, tiled=True)
+
+
+def load_trained(config: ConfigDict, workdir: Path, step: int | None, mesh):
+  """(task, variables, vocabulary, step) of a trained workdir, or of published weights.
+
+  `config.init_from` alone, in a workdir without a run, evaluates published weights; their
+  vocabulary is that of the data set.
+
+  Raises:
+    CheckpointError: there is nothing trained.
+  """
+  run = read_run(workdir)
+  if run is None and not config.init_from:
+    raise CheckpointError(f"{workdir} holds no run; train first (--mode=train) or check --workdir")
+  if run is None:
+    words = experiment.vocabulary_of(experiment.open_dataset(config))
+  else:
+    words = Vocabulary.from_words(run["vocabulary"])
+  task = experiment.make_task(config, words)
+  rates = experiment.make_rates(config, total_steps=2)
+  if run is None:
+    state, shardings = train_state.create(task, rates, mesh, config.seed)
+    return task, experiment.start_from(config, state, shardings).variables, words, 0
+  state, _ = train_state.create(task, rates, mesh, config.seed)
+  checkpoints = Checkpoints(workdir)
+  try:
+    variables, at = checkpoints.restore_variables(state, step)
+  finally:
+    checkpoints.close()
+  return task, variables, words, at
+
+
+def evaluate(
+    config: ConfigDict, workdir: Path, split: str = "", step: int | None = None
+) -> dict[str, float]:
+  """Decodes `split` and writes `<workdir>/evaluate/<split>/`: scores, predictions, report.
+
+  Raises:
+    CheckpointError: nothing trained, or made with another vocabulary than the data set.
+  """
+  split = split or config.evaluate.split
+  mesh = experiment.make_mesh(config)
+  builder = experiment.open_dataset(config)
+  task, variables, vocabulary, at = load_trained(config, workdir, step, mesh)
+  data_words = experiment.vocabulary_of(builder)
+  if data_words != vocabulary:
+    raise CheckpointError(
+        f"{workdir} was trained with {len(vocabulary.words)} words, {config.data.name} has"
+        f" {len(data_words.words)}; not in both: "
+        f"{sorted(set(vocabulary.words) ^ set(data_words.words))[:8] or 'none, the order differs'}"
+    )
+  evaluator = Evaluator(config, builder, split, vocabulary, task, mesh)
+  predictions = evaluator.predictions(variables)
+  scores = task.score([p.words if p else None for p in predictions], evaluator.references)
+  if jax.process_index() == 0:
+    folder = workdir / "evaluate" / split
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder, evaluator, predictions, scores | {"step": at})
+    from mmjax.report.evaluation import write_evaluation
+
+    write_evaluation(folder, config, workdir, evaluator, variables, predictions, scores, at)
+  return scores
+
+
+def _write(folder: Path, evaluator: Evaluator, predictions, scores: dict[str, float]) -> None:
+  (folder / "scores.json").write_text(json.dumps(scores, indent=1) + "\n")
+  index = evaluator.split.index
+  with open(folder / "predictions.jsonl", "w") as lines:
+    for i, reference in enumerate(evaluator.references):
+      p = predictions[i]
+      words = p.words if p else None
+      row = {
+          "id": index.ids[i],
+          "reference": index.texts[i],
+          "hypothesis": " ".join(p.words) if p else None,
+          "score": p.score if p else None,
+          **per_sample(words, reference),
+      }
+      lines.write(json.dumps(row, ensure_ascii=False) + "\n")

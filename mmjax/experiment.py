@@ -1,0 +1,157 @@
+"""From a config to its parts: data split, task, optimizer, state."""
+
+import dataclasses
+import importlib.metadata
+import subprocess
+from pathlib import Path
+
+import jax
+import tensorflow_datasets as tfds
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from data_pipelines import datasets
+from data_pipelines.batching import Bucket, Options, Plan
+from data_pipelines.index import RecordIndex, load_index
+from data_pipelines.pipeline import Records, encode_texts
+from mmjax import convert, models, optim, sharding, tasks, train_state
+from mmjax.config import ConfigError
+from mmjax.text.vocabulary import Vocabulary
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+  """One split of a prepared data set, ready to be planned."""
+
+  name: str
+  index: RecordIndex
+  records: Records
+  tokens: list[list[int]]
+
+  def plan(self, options: Options, **kwargs) -> Plan:
+    return Plan(self.index.sizes, self.index.lengths, options, **kwargs)
+
+
+def open_dataset(config: ConfigDict):
+  """The prepared data set of a config, as a tfds builder.
+
+  Raises:
+    NotPreparedError: it is not there; says how to make it.
+  """
+  folder = Path(config.data.dir).expanduser() if config.data.dir else datasets.default_data_dir()
+  return datasets.load(config.data.name, folder)
+
+
+def vocabulary_of(builder) -> Vocabulary:
+  """The vocabulary that a data set was prepared with."""
+  return Vocabulary.from_words(builder.info.metadata["vocabulary"])
+
+
+def load_split(config: ConfigDict, builder, name: str, vocabulary: Vocabulary) -> Split:
+  """Sizes, texts and (lazily) pictures of one split."""
+  index = load_index(builder, name)
+  undecoded = {"image": tfds.decode.SkipDecoding()}
+  records = Records(builder.as_data_source(name, decoders=undecoded), index.ids)
+  if config.data.in_memory:
+    records.hold()
+  return Split(name, index, records, encode_texts(index.texts, vocabulary))
+
+
+def data_options(config: ConfigDict, mesh: Mesh, *, train: bool) -> Options:
+  """How pictures are scaled and batched; evaluation has its own batch size and no randomness."""
+  d = config.data
+  shards = sharding.batch_shards(mesh)
+  batch = d.batch if train else -(-config.evaluate.batch // shards) * shards
+  return Options(
+      batch=batch,
+      max_pixels=d.max_pixels,
+      multiple=shards * (config.optim.accumulate if train else 1),
+      max_buckets=d.max_buckets,
+      align=d.align,
+      scale=d.scale,
+      scale_range=tuple(d.scale_range) if train else (1.0, 1.0),
+      low=tuple(d.low),
+      high=tuple(d.high),
+      max_area=d.max_area,
+      max_tokens=d.max_tokens,
+  )
+
+
+def make_task(config: ConfigDict, vocabulary: Vocabulary):
+  """The task with its model.
+
+  Raises:
+    ConfigError: an unknown task or model, or a size that the model lacks.
+  """
+  sizes = {k: tuple(v) if isinstance(v, list | tuple) else v for k, v in config.model.items()}
+  try:
+    model = models.build(sizes.pop("name"), len(vocabulary), **sizes)
+    decode = dict(config.decode)
+    return tasks.build(config.task, model=model, vocabulary=vocabulary, **decode)
+  except (TypeError, ValueError) as e:
+    raise ConfigError(str(e)) from e
+
+
+def make_rates(config: ConfigDict, total_steps: int) -> train_state.Rates:
+  """Optimizer and schedule.
+
+  Raises:
+    ConfigError: an unknown name.
+  """
+  o = config.optim
+  try:
+    rule, schedule = optim.make_optimizer(o), optim.make_schedule(o, total_steps)
+  except ValueError as e:
+    raise ConfigError(str(e)) from e
+  return train_state.Rates(rule, schedule, o.ema, o.accumulate)
+
+
+def make_mesh(config: ConfigDict) -> Mesh:
+  """The mesh of a config.
+
+  Raises:
+    ConfigError: it does not fit the devices.
+  """
+  try:
+    return sharding.make_mesh(**config.mesh)
+  except ValueError as e:
+    raise ConfigError(str(e)) from e
+
+
+def start_from(
+    config: ConfigDict, state: train_state.TrainState, shardings: train_state.TrainState
+) -> train_state.TrainState:
+  """`state` with the published weights of `config.init_from`.
+
+  Raises:
+    WeightsError: they cannot be read or do not fit the model.
+  """
+  variables = convert.load(config.model.name, Path(config.init_from), config.model, state)
+  params = jax.device_put(variables.pop("params"), shardings.params)
+  model_state = jax.device_put(variables, shardings.model_state)
+  ema = None if state.ema is None else jax.tree.map(lambda x: x.copy(), params)
+  return state.replace(params=params, model_state=model_state, ema=ema)
+
+
+def versions() -> dict[str, str]:
+  """What a run was made with: packages, and the commit where there is one."""
+  names = ("mmjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
+  found = {}
+  for name in names:
+    try:
+      found[name] = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+      found[name] = "not installed"
+  root = Path(__file__).parent.parent
+  describe = ["git", "-C", str(root), "describe", "--always", "--dirty"]
+  try:
+    found["commit"] = subprocess.run(
+        describe, capture_output=True, text=True, check=True, timeout=10
+    ).stdout.strip()
+  except (OSError, subprocess.SubprocessError):
+    found["commit"] = "unknown"
+  return found
+
+
+def buckets_of(stored: list) -> list[Bucket]:
+  return [Bucket(*b) for b in stored]

@@ -1,0 +1,107 @@
+"""Pictures in, LaTeX out, with a trained model."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from data_pipelines.batching import Options, Plan, round_up
+from data_pipelines.pipeline import LoadBatch
+from mmjax import experiment, sharding
+from mmjax.evaluate import load_trained
+from mmjax.infer.pictures import PictureError, crop_to_ink, load_picture
+from mmjax.text.latex import detokenize
+from mmjax.text.vocabulary import Vocabulary
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+  """What the model reads in a picture: its text and score, or why there is none."""
+
+  text: str = ""
+  score: float = float("-inf")
+  words: tuple[str, ...] = ()
+  error: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Held:
+  """Loaded pictures in the place of a data set's records."""
+
+  pictures: list[np.ndarray]
+
+  def picture(self, i: int) -> np.ndarray:
+    return self.pictures[i]
+
+
+@dataclasses.dataclass(frozen=True)
+class Predictor:
+  """A task with trained variables."""
+
+  config: ConfigDict
+  task: Any
+  variables: Any
+  vocabulary: Vocabulary
+  mesh: jax.sharding.Mesh
+
+  @classmethod
+  def load(cls, config: ConfigDict, workdir: Path, step: int | None = None) -> "Predictor":
+    """The best (or the given) checkpoint of a workdir.
+
+    Raises:
+      CheckpointError: nothing trained there.
+    """
+    mesh = experiment.make_mesh(config)
+    task, variables, vocabulary, _ = load_trained(config, workdir, step, mesh)
+    return cls(config, task, variables, vocabulary, mesh)
+
+  def predict(self, pictures: Sequence[Any]) -> list[Answer]:
+    """Reads pictures: paths, encoded bytes, arrays or PIL images; a bad one gets an error."""
+    answers: list[Answer] = [Answer()] * len(pictures)
+    loaded, places = [], []
+    for i, picture in enumerate(pictures):
+      try:
+        loaded.append(crop_to_ink(load_picture(picture))[..., 0])
+        places.append(i)
+      except PictureError as e:
+        answers[i] = Answer(error=str(e))
+    for place, answer in zip(places, self._read(loaded)):
+      answers[place] = answer
+    return answers
+
+  def _read(self, pictures: list[np.ndarray]) -> list[Answer]:
+    if not pictures:
+      return []
+    plan = self._plan(pictures)
+    load = LoadBatch(_Held(pictures), [[]] * len(pictures), 0, 1)
+    answers = [Answer()] * len(pictures)
+    for step in range(len(plan)):
+      batch = sharding.place_batch(load.map(plan[step]), self.mesh)
+      decoded = jax.device_get(self.task.predict(self.variables, batch))
+      for row, record in enumerate(plan[step].records):
+        if record >= 0:
+          words = self.vocabulary.decode(decoded.tokens[row, 0, : decoded.lengths[row, 0]])
+          score = float(decoded.scores[row, 0])
+          answers[record] = Answer(detokenize(words), score, tuple(words))
+    return answers
+
+  def _plan(self, pictures: list[np.ndarray]) -> Plan:
+    """Few coarse shapes, so that a service compiles seldom; padding does not change an answer."""
+    d = self.config.data
+    shards = sharding.batch_shards(self.mesh)
+    sizes = np.array([p.shape for p in pictures], np.int32)
+    options = Options(
+        batch=round_up(min(len(pictures), self.config.evaluate.batch), shards),
+        multiple=shards,
+        max_buckets=4,
+        align=64,
+        scale=d.scale,
+        low=tuple(d.low),
+        high=tuple(d.high),
+        max_area=int(sizes.astype(np.int64).prod(-1).max()),
+    )
+    return Plan(sizes, np.zeros(len(sizes), np.int32), options, train=False)

@@ -1,0 +1,98 @@
+"""Optimizers, learning-rate schedules and the plateau rule."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int
+from ml_collections import ConfigDict
+
+
+def make_optimizer(c: ConfigDict) -> optax.GradientTransformation:
+  """The direction of a step; the loop multiplies it by -(learning rate).
+
+  `adadelta` is PyTorch's: weight decay is added to the gradient of every parameter before the
+  accumulators. `adamw` decays matrices only, apart from the gradient.
+
+  Raises:
+    ValueError: an unknown name.
+  """
+  if c.name == "adadelta":
+    rule = [optax.add_decayed_weights(c.weight_decay), scale_by_adadelta(c.rho, c.eps)]
+  elif c.name == "adamw":
+    matrices = lambda params: jax.tree.map(lambda p: p.ndim > 1, params)
+    rule = [
+        optax.scale_by_adam(c.b1, c.b2, c.eps),
+        optax.add_decayed_weights(c.weight_decay, matrices),
+    ]
+  else:
+    raise ValueError(f"config.optim.name is {c.name!r}; there are: adadelta, adamw")
+  clip = [optax.clip_by_global_norm(c.clip)] if c.clip else []
+  return optax.chain(*clip, *rule)
+
+
+def scale_by_adadelta(rho: float, eps: float) -> optax.GradientTransformation:
+  """delta = sqrt(d + eps) / sqrt(s + eps) * g, with running means s of g^2 and d of delta^2.
+
+  Reference: Zeiler, 2012, as in torch.optim.Adadelta.
+  """
+
+  def init(params):
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    return (zeros, zeros)
+
+  def update(gradients, state, params=None):
+    del params
+    mean = lambda old, new: jax.tree.map(lambda o, n: rho * o + (1 - rho) * n * n, old, new)
+    squares = mean(state[0], gradients)
+    delta = jax.tree.map(
+        lambda g, s, d: jnp.sqrt(d + eps) / jnp.sqrt(s + eps) * g, gradients, squares, state[1]
+    )
+    return delta, (squares, mean(state[1], delta))
+
+  return optax.GradientTransformation(init, update)
+
+
+def make_schedule(c: ConfigDict, total_steps: int) -> Callable[[Int[Array, ""]], Float[Array, ""]]:
+  """Step -> learning rate, before the plateau factor.
+
+  Raises:
+    ValueError: an unknown name.
+  """
+  if c.schedule == "constant":
+    return lambda step: jnp.float32(c.lr)
+  if c.schedule == "warmup_cosine":
+    warmup = min(c.warmup_steps, total_steps - 1)
+    return optax.warmup_cosine_decay_schedule(0.0, c.lr, warmup, total_steps, c.lr * c.final_factor)
+  raise ValueError(f"config.optim.schedule is {c.schedule!r}; there are: constant, warmup_cosine")
+
+
+class Plateau(NamedTuple):
+  """Learning-rate factor that falls when a validation score stops to rise."""
+
+  factor: Float[Array, ""]
+  best: Float[Array, ""]
+  bad: Int[Array, ""]  # evaluations since the best
+
+
+def new_plateau() -> Plateau:
+  return Plateau(jnp.float32(1), jnp.float32(-jnp.inf), jnp.int32(0))
+
+
+def update_plateau(
+    p: Plateau, score: float, *, factor: float, patience: int, threshold: float = 1e-4
+) -> Plateau:
+  """One evaluation later: `factor` times the rate after more than `patience` without a gain.
+
+  The rule of torch.optim.lr_scheduler.ReduceLROnPlateau(mode="max", threshold_mode="rel").
+  """
+  better = score > p.best + threshold * abs(p.best) if jnp.isfinite(p.best) else True
+  bad = 0 if better else int(p.bad) + 1
+  lower = bad > patience
+  return Plateau(
+      jnp.float32(p.factor * (factor if lower else 1)),
+      jnp.float32(score if better else p.best),
+      jnp.int32(0 if lower else bad),
+  )

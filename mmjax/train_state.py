@@ -1,0 +1,125 @@
+"""What training carries from step to step, and the step."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+from flax import struct
+from jax.sharding import Mesh
+from jaxtyping import Array, Float, Int
+
+from mmjax import sharding
+from mmjax.optim import Plateau, new_plateau
+
+Metrics = dict[str, tuple[Float[Array, ""], Float[Array, ""]]]  # (sum, weight): they add up
+Update = Callable[["TrainState", dict, jax.Array], tuple["TrainState", Metrics]]
+
+
+class TrainState(struct.PyTreeNode):
+  """Everything that a checkpoint of a run holds."""
+
+  step: Int[Array, ""]
+  params: Any
+  model_state: Any  # running statistics; {} where a model has none
+  opt_state: Any
+  ema: Any  # moving average of the parameters; None unless asked for
+  plateau: Plateau
+
+  @property
+  def variables(self) -> dict:
+    """What evaluation uses: averaged parameters where there are any."""
+    params = self.params if self.ema is None else self.ema
+    return {"params": params, **self.model_state}
+
+
+class Rates(NamedTuple):
+  """How a step moves the parameters."""
+
+  optimizer: optax.GradientTransformation
+  schedule: Callable[[Int[Array, ""]], Float[Array, ""]]
+  ema: float = 0.0  # decay of the moving average; 0 keeps none
+  accumulate: int = 1  # parts that a batch is cut into, one after the other
+
+
+def create(task, rates: Rates, mesh: Mesh, seed: int) -> tuple[TrainState, TrainState]:
+  """A new state, born on the mesh as it will stay, and its shardings."""
+
+  def init(key):
+    variables = dict(task.init(key))
+    params = variables.pop("params")
+    unboxed = nn.unbox(params)
+    return TrainState(
+        step=jnp.int32(0),
+        params=params,
+        model_state=nn.unbox(variables),
+        opt_state=rates.optimizer.init(unboxed),
+        ema=jax.tree.map(jnp.copy, unboxed) if rates.ema else None,
+        plateau=new_plateau(),
+    )
+
+  key = jax.random.key(seed)
+  boxed = jax.eval_shape(init, key)
+  params = sharding.parameter_specs(boxed.params, mesh)
+  rest = sharding.like_parameters(boxed.replace(params=None), params, mesh)
+  shardings = rest.replace(params=params)
+  state = jax.jit(lambda k: nn.unbox(init(k)), out_shardings=shardings)(key)
+  return state, shardings
+
+
+def make_update(task, rates: Rates) -> Update:
+  """The default update: gradient of the mean loss, optimizer, moving average.
+
+  `task.loss(params, model_state, batch, key)` returns (sum, (weight, metrics, model_state)). A
+  batch cut into parts adds up sums and weights, hence moves the parameters as the whole batch
+  would, save that batch statistics are those of each part.
+
+  A step whose gradient is not finite changes nothing but the step count, and says so in
+  `metrics["finite"]`.
+  """
+  gradient = jax.value_and_grad(task.loss, has_aux=True)
+
+  def update(state: TrainState, batch: dict, key: jax.Array) -> tuple[TrainState, Metrics]:
+    key = jax.random.fold_in(key, state.step)
+
+    def part(carry, inputs):
+      model_state, total, total_weight = carry
+      rows, i = inputs
+      (_, (weight, metrics, model_state)), grads = gradient(
+          state.params, model_state, rows, jax.random.fold_in(key, i)
+      )
+      total = jax.tree.map(jnp.add, total, grads)
+      return (model_state, total, total_weight + weight), metrics
+
+    zeros = jax.tree.map(jnp.zeros_like, state.params)
+    carry = (state.model_state, zeros, jnp.float32(0))
+    n = rates.accumulate
+    if n == 1:
+      (model_state, total, weight), metrics = part(carry, (batch, 0))
+    else:
+      # Part i takes rows i, i + n, ...: every device keeps its own rows.
+      parts = jax.tree.map(lambda x: x.reshape(-1, n, *x.shape[1:]).swapaxes(0, 1), batch)
+      (model_state, total, weight), metrics = jax.lax.scan(part, carry, (parts, jnp.arange(n)))
+      metrics = jax.tree.map(lambda x: x.sum(0), metrics)
+    grads = jax.tree.map(lambda g: g / jnp.maximum(weight, 1), total)
+    norm = optax.global_norm(grads)
+    finite = jnp.isfinite(norm)
+
+    rate = rates.schedule(state.step) * state.plateau.factor
+    direction, opt_state = rates.optimizer.update(grads, state.opt_state, state.params)
+    params = jax.tree.map(lambda p, d: p - rate * d, state.params, direction)
+    ema = state.ema
+    if ema is not None:
+      # The average of few steps must not remember the initial weights for long.
+      decay = jnp.minimum(rates.ema, (1 + state.step) / (10 + state.step))
+      ema = jax.tree.map(lambda e, p: decay * e + (1 - decay) * p, ema, params)
+    new = state.replace(params=params, model_state=model_state, opt_state=opt_state, ema=ema)
+    new = jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, state)
+    one = jnp.float32(1)
+    metrics |= {"gradient_norm": (norm, one), "learning_rate": (rate, one)}
+    metrics["finite"] = (finite.astype(jnp.float32), one)
+    return new.replace(step=state.step + 1), metrics
+
+  return update
