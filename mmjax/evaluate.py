@@ -15,6 +15,7 @@ from data_pipelines import pipeline
 from mmjax import experiment, sharding, train_state
 from mmjax.checkpoint import CheckpointError, Checkpoints, read_run
 from mmjax.metrics.exprate import per_sample
+from mmjax.report.evaluation import write_evaluation
 from mmjax.text.vocabulary import Vocabulary
 
 
@@ -147,9 +148,18 @@ def evaluate(
     folder = workdir / "evaluate" / split
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder, evaluator, predictions, scores | {"step": at})
-    from mmjax.report.evaluation import write_evaluation
-
-    write_evaluation(folder, config, workdir, evaluator, variables, predictions, scores, at)
+    write_evaluation(
+        folder,
+        workdir,
+        evaluator,
+        variables,
+        predictions,
+        scores,
+        title=f"{config.model.name} on {config.data.name}, {split}",
+        subtitle=f"checkpoint of step {at}; beam {config.decode.beam}, {len(predictions)} pictures",
+        count=config.evaluate.report_samples,
+        notes={"workdir": str(workdir), **experiment.versions()},
+    )
   return scores
 
 

@@ -15,16 +15,16 @@ def get_config():
   c.model.hidden = 512
   c.model.dropout = 0.2
   c.model.growth = 16
-  c.model.encoder_layers = (6, 6, 6)
+  c.model.encoder_layers = (2, 6, 10)
   c.model.encoder_dropout = 0.1
   c.data.batch = 32
   c.data.scale = 0.5
-  c.data.scale_range = (0.8, 1.25)
+  c.data.scale_range = (0.85, 1.15)
   c.data.high = (128, 512)
   c.data.max_buckets = 16
   c.data.in_memory = True
   c.optim.name = "adamw"
-  c.optim.lr = 2e-3
+  c.optim.lr = 1.5e-3
   c.optim.schedule = "warmup_cosine"
   c.optim.warmup_steps = 500
   c.optim.eps = 1e-8
@@ -32,7 +32,7 @@ def get_config():
   c.optim.clip = 5.0
   c.optim.plateau_factor = 0.0
   c.optim.ema = 0.998
-  c.train.epochs = 60
+  c.train.epochs = 20
   c.decode.max_length = 100
-  c.evaluate.every_epochs = 5
+  c.evaluate.every_epochs = 2
   return c

@@ -13,12 +13,13 @@ import pickletools
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from mmjax.convert.state_dict import WeightsError
 
+Bytes = io.BytesIO | io.BufferedReader  # open binary files
 Order = Literal["<", ">"]
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
@@ -30,7 +31,7 @@ RESAVE = (
 # A repeated (stride 0) tensor may be larger than its storage, but not so that it fills the memory.
 MAX_REPEATED = 1 << 24
 
-STORAGES = {  # and a type of one byte, for UntypedStorage, which counts bytes
+STORAGES = {
     "DoubleStorage": "f8",
     "FloatStorage": "f4",
     "HalfStorage": "f2",
@@ -43,7 +44,7 @@ STORAGES = {  # and a type of one byte, for UntypedStorage, which counts bytes
     "BoolStorage": "?",
     "ComplexFloatStorage": "c8",
     "ComplexDoubleStorage": "c16",
-    "UntypedStorage": "u1",
+    "UntypedStorage": "u1",  # counts bytes
 }
 
 
@@ -73,7 +74,7 @@ def read_arrays(path: Path | str) -> dict[str, np.ndarray]:
     raise WeightsError(f"{path}: {DAMAGED} ({type(e).__name__}: {e})") from e
 
 
-def _read(file: IO[bytes]) -> dict[str, np.ndarray]:
+def _read(file: Bytes) -> dict[str, np.ndarray]:
   head = file.read(4)
   file.seek(0)
   if not head:
@@ -92,7 +93,7 @@ def _read(file: IO[bytes]) -> dict[str, np.ndarray]:
   raise WeightsError("a zip that has neither arrays (.npy) nor a PyTorch checkpoint (data.pkl)")
 
 
-def _read_npz(file: IO[bytes]) -> dict[str, np.ndarray]:
+def _read_npz(file: Bytes) -> dict[str, np.ndarray]:
   file.seek(0)
   arrays = {}
   with np.load(file, allow_pickle=False) as archive:
@@ -156,7 +157,7 @@ class _Inert:
 class _Unpickler(pickle.Unpickler):
   """Restricted: no name in the pickle is ever imported. Reads one pickle, from where `file` is."""
 
-  def __init__(self, file: IO[bytes]):
+  def __init__(self, file: Bytes):
     start = file.tell()
     for op, number, _ in pickletools.genops(file):
       # The unpickler allocates as many places as the largest number it is told to remember by.
@@ -186,7 +187,7 @@ class _Unpickler(pickle.Unpickler):
     _, kind, key, _, count, *view = pid
     if view and view[0] is not None:
       raise WeightsError(f"its storages are views of others, as PyTorch 0.3 wrote; {RESAVE}")
-    if not isinstance(kind, str):
+    if kind not in STORAGES.values():
       return kind()
     storage = _Storage(kind, str(key), int(count))
     self.storages[storage.key] = storage
@@ -223,7 +224,7 @@ def _member(archive: zipfile.ZipFile, name: str) -> bytes:
   return archive.read(name) if name in archive.NameToInfo else b""
 
 
-def _read_legacy(file: IO[bytes]) -> dict[str, np.ndarray]:
+def _read_legacy(file: Bytes) -> dict[str, np.ndarray]:
   """The format of torch.save before 1.6: five pickles, then the storages one after another."""
   magic = _Unpickler(file).load()
   if magic != LEGACY_MAGIC:

@@ -1,8 +1,17 @@
 """Published BTTR weights -> variables of `mmjax.models.bttr`."""
 
+import functools
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
 import numpy as np
 
+from mmjax import losses
 from mmjax.convert import state_dict as sd
+from mmjax.convert.parity import SCORE_TOLERANCE, Check, compare
+from mmjax.decode.bidirectional import bidirectional_search
+from mmjax.models.bttr import BTTR
 
 
 def convert(arrays: dict[str, np.ndarray], *, heads: int = 8) -> dict:
@@ -48,3 +57,67 @@ def convert(arrays: dict[str, np.ndarray], *, heads: int = 8) -> dict:
       sd.layer_norm(w, f"{old}.{part}", f"{new}/{part}")
   sd.linear(w, "decoder.proj", "word_proj")
   return w.finish()
+
+
+def checks(sizes: dict, state: dict[str, np.ndarray], arrays: dict[str, np.ndarray]
+           ) -> Iterator[Check]:  # fmt: skip
+  """Recorded outputs against ours: features, logits, loss, and the search of each picture.
+
+  Args:
+    sizes: the reference's sizes, under its own names.
+    state: its weights.
+    arrays: `in/...` and `out/...` as recorded: pictures [B, 1, H, W] in 0..1, masks True on
+      padding, left-to-right rows before right-to-left ones.
+  """
+  variables = convert(state, heads=sizes["nhead"])
+  model = BTTR(
+      vocabulary_size=sizes["vocab_size"],
+      width=sizes["d_model"],
+      heads=sizes["nhead"],
+      layers=sizes["num_decoder_layers"],
+      hidden=sizes["dim_feedforward"],
+      growth=sizes["growth_rate"],
+      encoder_layers=(sizes["num_layers"],) * 3,
+  )
+  call = functools.partial(model.apply, variables)
+  images = jnp.asarray(arrays["in/img"]).transpose(0, 2, 3, 1) * 255
+  memory = call(images, ~jnp.asarray(arrays["in/mask"]), method="encode")
+  yield compare("encoder_feature", memory.features, arrays["out/encoder_feature"])
+  yield compare("encoder_mask", ~memory.valid, arrays["out/encoder_mask"])
+
+  batch = len(images)
+  rows = lambda x: jnp.asarray(x, jnp.int32).reshape(2, batch, -1).swapaxes(0, 1)
+  logits = call(rows(arrays["in/tgt"]), memory, method="decode")
+  theirs = arrays["out/logits"]
+  yield compare("logits", logits.swapaxes(0, 1).reshape(theirs.shape), theirs)
+  total, weight = losses.cross_entropy(logits, rows(arrays["in/out"]))
+  yield compare("loss", total / weight, arrays["out/loss"])
+
+  for i, (height, width) in enumerate(sizes["sizes"]):
+    found = jax.jit(functools.partial(_search, call, sizes))(images[i : i + 1, :height, :width])
+    order = _reference_order(found, arrays[f"out/beam{i}_score"])
+    padded = jnp.where(jnp.arange(sizes["max_len"]) < found.lengths[0, :, None], found.tokens[0], -1)
+    yield compare(f"beam{i}_seq", padded[order], arrays[f"out/beam{i}_seq"])
+    scores = arrays[f"out/beam{i}_score"]
+    yield compare(f"beam{i}_score", found.scores[0, order], scores, SCORE_TOLERANCE)
+
+
+def _search(call, sizes, image):
+  memory = call(image, jnp.ones(image.shape[:3], bool), method="encode")
+  rows = 2 * sizes["beam"]
+  shared, _ = call(memory, rows, 1, method="init_cache")
+  return bidirectional_search(
+      lambda tokens, at, cache: call(tokens, at, cache, shared, method="step"),
+      lambda length: call(memory, rows, length, method="init_cache")[1],
+      lambda tokens: call(tokens, memory, method="decode"),
+      jnp.ones(1, bool),
+      beam=sizes["beam"],
+      max_length=sizes["max_len"],
+      length_penalty=0.0,
+  )
+
+
+def _reference_order(found, scores: np.ndarray) -> np.ndarray:
+  """Ours come best first, the reference's by direction: ours in the order of the reference's."""
+  ranks = np.argsort(np.argsort(-scores, kind="stable"), kind="stable")
+  return np.arange(found.scores.shape[1])[: len(scores)][ranks]

@@ -5,7 +5,7 @@ import os
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, Literal
+from typing import Literal
 
 import numpy as np
 from jaxtyping import UInt8
@@ -21,6 +21,7 @@ MAX_PIXELS = 50_000_000
 FULL_SCALES = (1, 255, 65_535, 2**32 - 1)
 REMEDY = "open it in a picture program and save it as PNG"
 
+Bytes = io.BytesIO | io.BufferedReader  # open binary files
 Polarity = Literal["auto", "white_on_black", "as_is"]
 Source = str | Path | bytes | np.ndarray | Image.Image
 
@@ -130,7 +131,7 @@ def _name(source: Source) -> str:
   return f"picture given as {type(source).__name__}"
 
 
-def _file(source: str | Path | bytes) -> IO[bytes]:
+def _file(source: str | Path | bytes) -> Bytes:
   if isinstance(source, bytes):
     return io.BytesIO(source)
   try:
@@ -143,7 +144,7 @@ def _file(source: str | Path | bytes) -> IO[bytes]:
     raise PictureError(f"cannot be opened ({e.strerror}); check its name and permissions") from e
 
 
-def _open(file: IO[bytes]) -> Image.Image:
+def _open(file: Bytes) -> Image.Image:
   """The picture's header; its pixels are not decoded yet."""
   head = file.read(512)
   file.seek(0)

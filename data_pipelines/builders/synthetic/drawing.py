@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import multiprocessing
 import os
+import re
 from collections.abc import Iterator, Sequence
 
 import cv2
@@ -196,6 +197,7 @@ def _mathtext(font: str) -> tuple[TextToPath, FontProperties, dict, list[str]]:
 def _layout(font: str, part: str) -> tuple[list, list]:
   """Glyphs (name, x, y, scale) and bars of a part."""
   text, properties, outlines, _ = _mathtext(font)
+  part = re.sub(r"([_^])\{(\w)\}", r"\1\2", part)  # mathtext is slow to read braces
   placed, _, bars = text.get_glyphs_mathtext(properties, f"${part}$", glyph_map=outlines)
   return placed, bars
 
@@ -206,15 +208,11 @@ def _outline(font: str, part: str) -> _Outline:
   # All digits are of one width: parts that differ in a renaming of digits share one layout.
   digits = list(dict.fromkeys(c for c in part if c.isdigit()))
   placed, bars = _layout(font, "".join(str(digits.index(c)) if c in digits else c for c in part))
-  _, _, outlines, names = _mathtext(font)
+  names = _mathtext(font)[-1]
   meant = {names[i]: names[int(digit)] for i, digit in enumerate(digits)}
-  symbols = []
-  for name, x, y, scale in placed:
-    vertices, codes = outlines[meant.get(name, name)]
-    contours = Path(vertices, codes).to_polygons() if len(vertices) else []
-    symbols.append([np.asarray(c) * scale + (x, y) for c in contours])
-  symbols += [[np.array(corners[:4], float)] for corners, _ in bars]
-  symbols = [[_smooth(c) for c in s] for s in symbols if s]
+  glyphs = [(_glyph(font, meant.get(name, name)), at) for name, *at in placed]
+  symbols = [[c * scale + (x, y) for c in glyph] for glyph, (x, y, scale) in glyphs]
+  symbols += [[_smooth(np.array(corners[:4]))] for corners, _ in bars]
   contours = [c for s in symbols for c in s]
   whole = [np.concatenate(s) * (1, -1) for s in symbols]
   return _Outline(
@@ -224,6 +222,13 @@ def _outline(font: str, part: str) -> _Outline:
     sizes=np.array([len(w) for w in whole]),
     low=np.array([w.min(0) for w in whole]),
     high=np.array([w.max(0) for w in whole]))
+
+
+@functools.lru_cache(None)
+def _glyph(font: str, name: str) -> list[Float[np.ndarray, "P 2"]]:
+  """The contours of a glyph that was laid out before."""
+  _, _, outlines, _ = _mathtext(font)
+  return [_smooth(contour) for contour in Path(*outlines[name]).to_polygons()]
 
 
 def _smooth(contour: Float[np.ndarray, "P 2"]) -> Float[np.ndarray, "Q 2"]:

@@ -1,0 +1,93 @@
+r"""Compares a model with the recorded outputs of its reference network.
+
+  python -m mmjax.convert.parity --kind=bttr FILE.npz
+
+FILE holds `hparams` (JSON), `state/<name>` weights, `in/<name>` inputs and `out/<name>` outputs.
+Prints a line for every output and exits with 1 if any differs.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from mmjax import convert
+from mmjax.convert.arrays import read_arrays
+from mmjax.convert.state_dict import WeightsError
+
+TOLERANCE, SCORE_TOLERANCE = 1e-4, 1e-3  # largest differences in float32: values, search scores
+
+
+class Check(NamedTuple):
+  """One output against its reference."""
+
+  name: str
+  shape: tuple[int, ...]
+  difference: float
+  agrees: bool
+
+
+def compare(name: str, ours, reference, tolerance: float = TOLERANCE) -> Check:
+  """Largest difference; whole numbers and truth values must be equal."""
+  ours, reference = np.asarray(ours), np.asarray(reference)
+  if ours.shape != reference.shape:
+    return Check(f"{name} (ours {ours.shape})", reference.shape, float("nan"), False)
+  wide = lambda x: x.astype(np.float64)
+  difference = float(np.abs(wide(ours) - wide(reference)).max(initial=0))
+  exact = reference.dtype.kind in "iub"
+  return Check(name, reference.shape, difference, difference <= (0 if exact else tolerance))
+
+
+def run(kind: str, path: Path) -> list[Check]:
+  """Every check of a file.
+
+  Raises:
+    WeightsError: the file or the kind is not known, or lacks something.
+  """
+  arrays = read_arrays(path)
+  if "hparams" not in arrays:
+    raise WeightsError(f"{path} has no hparams: not a file of recorded outputs")
+  state = {k[len("state/") :]: v for k, v in arrays.items() if k.startswith("state/")}
+  sizes = json.loads(str(arrays["hparams"]))
+  module = convert.converter(kind)
+  if not hasattr(module, "checks"):
+    raise WeightsError(f"no parity checks for the kind {kind!r}")
+  with jax.default_matmul_precision("float32"):
+    try:
+      return list(module.checks(sizes, state, arrays))
+    except KeyError as e:
+      raise WeightsError(f"{path} is not a file of kind {kind!r}: it lacks {e}") from e
+
+
+def table(checks: Iterable[Check]) -> str:
+  """The checks as lines: output, shape, largest difference, verdict."""
+  rows = [("output", "shape", "largest difference", "")]
+  for c in checks:
+    verdict = "agrees" if c.agrees else "DIFFERS"
+    rows.append((c.name, "x".join(map(str, c.shape)) or "scalar", f"{c.difference:.2e}", verdict))
+  widths = [max(len(r[i]) for r in rows) for i in range(4)]
+  return "\n".join("  ".join(x.ljust(w) for x, w in zip(r, widths)).rstrip() for r in rows)
+
+
+def main(argv: list[str] | None = None) -> int:
+  usage = argparse.ArgumentParser("python -m mmjax.convert.parity", description=__doc__,
+                                  formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+  usage.add_argument("--kind", required=True, help="the model: bttr")
+  usage.add_argument("file", type=Path)
+  options = usage.parse_args(argv)
+  try:
+    checks = run(options.kind, options.file)
+  except WeightsError as e:
+    print(f"error: {e}", file=sys.stderr)
+    return 1
+  print(table(checks))
+  return 0 if checks and all(c.agrees for c in checks) else 1
+
+
+if __name__ == "__main__":
+  sys.exit(main())
