@@ -25,7 +25,7 @@ class Records:
 
   def hold(self) -> None:
     """Decodes every picture into memory."""
-    numbers = tqdm(range(len(self.ids)), desc="decoding", unit="picture", leave=False)
+    numbers = tqdm(range(len(self.ids)), desc="decoding", unit="picture", leave=False, disable=None)
     self.held = [self._decode(i) for i in numbers]
 
   def picture(self, record: int) -> UInt8[np.ndarray, "H W"]:

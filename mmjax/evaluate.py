@@ -55,7 +55,7 @@ class Evaluator:
         process_count=jax.process_count(),
     )
     steps = tqdm(range(len(self.plan)), desc=self.split.name, unit="batch", leave=False,
-                 disable=jax.process_index() > 0 or None)  # fmt: skip
+                 disable=True if jax.process_index() else None)  # fmt: skip
     for step in steps:
       yield step, sharding.place_batch(next(loaded), self.mesh)
 

@@ -30,7 +30,7 @@ MARGIN = 2  # pixels around the ink
 FINE = 4  # drawn this much larger, then averaged down
 EM = (22.0, 34.0)  # pixels
 PEN = (1.0, 3.5)  # added to the width of the outlines' strokes
-LETTER = 50.0  # a symbol no longer than this is moved freely
+LETTER = 50.0  # a symbol of this size is moved, turned and resized in full
 GAP, WIDE_GAP = (7.0, 16.0), (16.0, 32.0)
 SYMBOL_SHIFT, SYMBOL_SCALE, SYMBOL_TURN = 2.3, 0.06, 0.06  # standard deviations
 PART_SHIFT, PART_SCALE = 2.0, 0.04
@@ -130,11 +130,13 @@ def _write(
   points = np.concatenate([o.points for o in outlines])
   low, high = (np.concatenate([getattr(o, n) for o in outlines]) for n in ("low", "high"))
   symbols, middle = len(low), (low + high) / 2
-  # A long symbol (a bar, a root) turned or resized as much as a letter would leave its place.
-  calm = np.minimum(1, LETTER / np.maximum((high - low).max(1), 1))
+  reach = (high - low).max(1)
+  # A long symbol (a bar, a root) turned or resized as much as a letter would leave its place, and
+  # so would the small ones of a script, moved as far.
+  calm, shift = np.minimum(1, LETTER / reach), SYMBOL_SHIFT * np.minimum(1, reach / LETTER)
   scale = 1 + rng.normal(0, SYMBOL_SCALE, symbols) * calm
   turn = rng.normal(0, SYMBOL_TURN, symbols) * calm
-  to = middle + rng.normal(0, SYMBOL_SHIFT, (symbols, 2))
+  to = middle + rng.normal(0, 1, (symbols, 2)) * shift[:, None]
   each = np.stack([scale * np.cos(turn), scale * np.sin(turn), *middle.T, *to.T])
   cos, sin, x0, y0, x1, y1 = np.repeat(each, np.concatenate([o.sizes for o in outlines]), axis=1)
   x, y = points[:, 0] - x0, points[:, 1] - y0
@@ -228,7 +230,7 @@ def _outline(font: str, part: str) -> _Outline:
 def _glyph(font: str, name: str) -> list[Float[np.ndarray, "P 2"]]:
   """The contours of a glyph that was laid out before."""
   _, _, outlines, _ = _mathtext(font)
-  return [_smooth(contour) for contour in Path(*outlines[name]).to_polygons()]
+  return [_smooth(np.asarray(c)) for c in Path(*outlines[name]).to_polygons()]
 
 
 def _smooth(contour: Float[np.ndarray, "P 2"]) -> Float[np.ndarray, "Q 2"]:

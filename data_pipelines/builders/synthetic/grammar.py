@@ -57,8 +57,9 @@ def _term(rng: np.random.Generator, depth: int) -> list[str]:
   tokens = _factor(rng, depth)
   for _ in range(_pick(rng, FACTORS_OF_TERM) - 1):
     factor = _factor(rng, depth)
-    # Side by side, a number after a number would read as one.
-    tokens += [_one(rng, LETTERS)] if factor[0] in DIGITS else factor
+    # A number after a number would read as one, a superscript before a root as its index.
+    unclear = factor[0] in DIGITS or (factor[0] == r"\sqrt" and "^" in tokens)
+    tokens += [_one(rng, LETTERS)] if unclear else factor
   return tokens
 
 

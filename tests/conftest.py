@@ -1,0 +1,45 @@
+"""Settings of JAX before it starts, the shared folder, and a small data set that tests train on."""
+
+import os
+import pathlib
+import sys
+
+ROOT = pathlib.Path(__file__).parent.parent
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "xla"))
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+# Tests prove numbers, not speed: half the time to compile, and child processes inherit it.
+os.environ.setdefault(
+    "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+)
+sys.path.insert(0, str(ROOT))  # configs and benchmarks
+
+import pytest  # noqa: E402
+from hypothesis import settings  # noqa: E402
+
+settings.register_profile("mmjax", deadline=None, derandomize=True)
+settings.load_profile("mmjax")
+
+
+@pytest.fixture(scope="session")
+def shared() -> pathlib.Path:
+  """Reference data and golden numbers; a user's machine has none of it."""
+  folder = pathlib.Path(os.environ.get("MMJAX_SHARED", ROOT.parent / "shared"))
+  if not (folder / "golden").is_dir():
+    pytest.skip(f"no reference data at {folder}; set MMJAX_SHARED to the folder that has it")
+  return folder
+
+
+@pytest.fixture(scope="session")
+def formulas(tmp_path_factory) -> pathlib.Path:
+  """A data directory with the data set `synthetic`: 48 train, 16 validation, 16 test pictures."""
+  from data_pipelines.builders.synthetic.synthetic_dataset_builder import Synthetic
+
+  folder = tmp_path_factory.mktemp("formulas")
+  builder = Synthetic(data_dir=folder, file_format="array_record", **SMALL)
+  builder.download_and_prepare()
+  return folder
+
+
+SMALL = {"train": 48, "validation": 16, "test": 16}
