@@ -6,7 +6,7 @@ Trained Transformer, ICDAR 2021.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -50,18 +50,19 @@ class Transition(nn.Module):
 
 
 class DenseNet(nn.Module):
-  """Three dense blocks of `num_layers` layers; stride 16, sides rounded up."""
+  """Three dense blocks of `num_layers` layers (one number, or one each); stride 16, rounded up."""
 
-  def __init__(self, growth_rate: int, num_layers: int):
+  def __init__(self, growth_rate: int, num_layers: int | Sequence[int]):
     super().__init__()
     channels = 2 * growth_rate
     self.conv1 = nn.Conv2d(1, channels, 7, stride=2, padding=3, bias=False)
     self.norm1 = nn.BatchNorm2d(channels)
-    self.dense1, channels = dense_block(channels, growth_rate, num_layers)
+    depths = [num_layers] * 3 if isinstance(num_layers, int) else num_layers
+    self.dense1, channels = dense_block(channels, growth_rate, depths[0])
     self.trans1 = Transition(channels)
-    self.dense2, channels = dense_block(channels // 2, growth_rate, num_layers)
+    self.dense2, channels = dense_block(channels // 2, growth_rate, depths[1])
     self.trans2 = Transition(channels)
-    self.dense3, channels = dense_block(channels // 2, growth_rate, num_layers)
+    self.dense3, channels = dense_block(channels // 2, growth_rate, depths[2])
     self.post_norm = nn.BatchNorm2d(channels)
     self.out_channels = channels
 
@@ -101,7 +102,7 @@ def image_positions(
 class Encoder(nn.Module):
   """Picture to a sequence of features, row by row."""
 
-  def __init__(self, d_model: int, growth_rate: int, num_layers: int):
+  def __init__(self, d_model: int, growth_rate: int, num_layers: int | Sequence[int]):
     super().__init__()
     self.model = DenseNet(growth_rate, num_layers)
     self.feature_proj = nn.Sequential(nn.Conv2d(self.model.out_channels, d_model, 1), nn.ReLU())
@@ -169,7 +170,7 @@ class Bttr(nn.Module):
     self,
     d_model: int = 256,
     growth_rate: int = 24,
-    num_layers: int = 16,
+    num_layers: int | Sequence[int] = 16,
     nhead: int = 8,
     num_decoder_layers: int = 3,
     dim_feedforward: int = 1024,
