@@ -28,8 +28,8 @@ from mmjax.train import train as _train
 
 __all__ = ["PREEMPTED", "Preempted"]
 ERRORS = (
-    CheckpointError, Diverged, NotPreparedError, PictureError, SourceError, UnknownDatasetError,
-    UnknownWordError, WeightsError,
+    CheckpointError, Diverged, NotPreparedError, OSError, PictureError, SourceError,
+    UnknownDatasetError, UnknownWordError, WeightsError,
 )  # fmt: skip
 
 
@@ -61,7 +61,16 @@ def set_up(
     process: int = 0,
     distributed: bool = False,
 ) -> None:
-  """Compile cache, CPU devices and processes; before anything else uses JAX."""
+  """Compile cache, CPU devices and processes; before anything else uses JAX.
+
+  Raises:
+    ConfigError: the processes are not described.
+  """
+  if processes > 1 and not (coordinator and 0 <= process < processes):
+    raise configs.ConfigError(
+        f"--processes={processes} needs --coordinator=HOST:PORT, the same for all, and --process"
+        f" from 0 to {processes - 1}"
+    )
   cache = os.environ.get("JAX_COMPILATION_CACHE_DIR", "~/.cache/mmjax/xla")
   jax.config.update("jax_compilation_cache_dir", str(Path(cache).expanduser()))
   jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)

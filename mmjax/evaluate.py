@@ -14,6 +14,7 @@ from tqdm import tqdm
 from data_pipelines import pipeline
 from mmjax import experiment, sharding, train_state
 from mmjax.checkpoint import CheckpointError, Checkpoints, read_run
+from mmjax.config import ConfigError, check_same_run, from_dict
 from mmjax.metrics.exprate import per_sample
 from mmjax.report.evaluation import write_evaluation
 from mmjax.text.vocabulary import Vocabulary
@@ -38,6 +39,18 @@ class Evaluator:
     self.split = experiment.load_split(config, builder, split, vocabulary)
     options = experiment.data_options(config, mesh, train=False)
     self.plan = self.split.plan(options, train=False)
+    self._check_metric()
+
+  def _check_metric(self) -> None:
+    """Raises ConfigError unless `config.evaluate.metric` is a score that rises with quality."""
+    reference = self.references[:1]
+    worst, best = self.task.score([None], reference), self.task.score(reference, reference)
+    rising = [name for name in best if best[name] > worst[name]]
+    if self._config.evaluate.metric not in rising:
+      raise ConfigError(
+          f"config.evaluate.metric is {self._config.evaluate.metric!r}; use one of"
+          f" {', '.join(rising)}"
+      )
 
   @property
   def references(self) -> list[list[str]]:
@@ -100,6 +113,7 @@ def load_trained(config: ConfigDict, workdir: Path, step: int | None, mesh):
 
   Raises:
     CheckpointError: there is nothing trained.
+    ConfigError: the run has another model than `config`.
   """
   run = read_run(workdir)
   if run is None and not config.init_from:
@@ -108,8 +122,9 @@ def load_trained(config: ConfigDict, workdir: Path, step: int | None, mesh):
     words = experiment.vocabulary_of(experiment.open_dataset(config))
   else:
     words = Vocabulary.from_words(run["vocabulary"])
+    check_same_run(run["config"], config, workdir, only=("model", "task"))
   task = experiment.make_task(config, words)
-  rates = experiment.make_rates(config, total_steps=2)
+  rates = experiment.make_rates(from_dict(run["config"]) if run else config, total_steps=2)
   if run is None:
     state, shardings = train_state.create(task, rates, mesh, config.seed)
     return task, experiment.start_from(config, state, shardings).variables, words, 0
@@ -129,25 +144,35 @@ def evaluate(
 
   Raises:
     CheckpointError: nothing trained, or made with another vocabulary than the data set.
+    ConfigError: no such split, or another model than that of the run.
+    NotPreparedError: the data set is not there.
+
+  Returns:
+    The scores; also `pictures` and `dropped` (over the size limits, counted as wrong), the numbers
+    of pictures, and `step`, that of the checkpoint.
   """
   split = split or config.evaluate.split
   mesh = experiment.make_mesh(config)
   builder = experiment.open_dataset(config)
+  experiment.require_split(builder, split)
   task, variables, vocabulary, at = load_trained(config, workdir, step, mesh)
   data_words = experiment.vocabulary_of(builder)
   if data_words != vocabulary:
     raise CheckpointError(
         f"{workdir} was trained with {len(vocabulary.words)} words, {config.data.name} has"
         f" {len(data_words.words)}; not in both: "
-        f"{sorted(set(vocabulary.words) ^ set(data_words.words))[:8] or 'none, the order differs'}"
+        f"{sorted(set(vocabulary.words) ^ set(data_words.words))[:8] or 'none, the order differs'};"
+        " evaluate on a data set with the vocabulary of the run, or train on this one"
     )
   evaluator = Evaluator(config, builder, split, vocabulary, task, mesh)
   predictions = evaluator.predictions(variables)
   scores = task.score([p.words if p else None for p in predictions], evaluator.references)
+  dropped = predictions.count(None)
+  scores |= {"pictures": len(predictions), "dropped": dropped, "step": at}
   if jax.process_index() == 0:
     folder = workdir / "evaluate" / split
     folder.mkdir(parents=True, exist_ok=True)
-    _write(folder, evaluator, predictions, scores | {"step": at})
+    _write(folder, evaluator, predictions, scores)
     write_evaluation(
         folder,
         workdir,
@@ -156,7 +181,8 @@ def evaluate(
         predictions,
         scores,
         title=f"{config.model.name} on {config.data.name}, {split}",
-        subtitle=f"checkpoint of step {at}; beam {config.decode.beam}, {len(predictions)} pictures",
+        subtitle=f"checkpoint of step {at}; beam {config.decode.beam}; {len(predictions)} pictures"
+        + (f", {dropped} over the size limits and counted as wrong" if dropped else ""),
         count=config.evaluate.report_samples,
         notes={"workdir": str(workdir), **experiment.versions()},
     )

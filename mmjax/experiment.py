@@ -11,8 +11,8 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from data_pipelines import datasets
-from data_pipelines.batching import Bucket, Options, Plan
-from data_pipelines.index import RecordIndex, load_index
+from data_pipelines.batching import Options, Plan
+from data_pipelines.index import RecordIndex, check_split, load_index
 from data_pipelines.pipeline import Records, encode_texts
 from mmjax import convert, models, optim, sharding, tasks, train_state
 from mmjax.config import ConfigError
@@ -29,7 +29,15 @@ class Split:
   tokens: list[list[int]]
 
   def plan(self, options: Options, **kwargs) -> Plan:
-    return Plan(self.index.sizes, self.index.lengths, options, **kwargs)
+    """The batches of this split.
+
+    Raises:
+      ConfigError: the sizes of the config leave no records, or do not divide among devices.
+    """
+    try:
+      return Plan(self.index.sizes, self.index.lengths, options, **kwargs)
+    except ValueError as e:
+      raise ConfigError(f"{self.name}: {e}") from e
 
 
 def open_dataset(config: ConfigDict):
@@ -47,8 +55,22 @@ def vocabulary_of(builder) -> Vocabulary:
   return Vocabulary.from_words(builder.info.metadata["vocabulary"])
 
 
+def require_split(builder, name: str) -> None:
+  """Raises ConfigError, naming the splits there are, if `name` is not one of them."""
+  try:
+    check_split(builder, name)
+  except ValueError as e:
+    raise ConfigError(str(e)) from e
+
+
 def load_split(config: ConfigDict, builder, name: str, vocabulary: Vocabulary) -> Split:
-  """Sizes, texts and (lazily) pictures of one split."""
+  """Sizes, texts and (lazily) pictures of one split.
+
+  Raises:
+    ConfigError: no such split.
+    UnknownWordError: a text has a word outside the vocabulary.
+  """
+  require_split(builder, name)
   index = load_index(builder, name)
   undecoded = {"image": tfds.decode.SkipDecoding()}
   records = Records(builder.as_data_source(name, decoders=undecoded), index.ids)
@@ -58,8 +80,15 @@ def load_split(config: ConfigDict, builder, name: str, vocabulary: Vocabulary) -
 
 
 def data_options(config: ConfigDict, mesh: Mesh, *, train: bool) -> Options:
-  """How pictures are scaled and batched; evaluation has its own batch size and no randomness."""
+  """How pictures are scaled and batched; evaluation has its own batch size and no randomness.
+
+  Raises:
+    ConfigError: a pair of numbers is none.
+  """
   d = config.data
+  for key in ("low", "high", "scale_range"):
+    if len(d[key]) != 2 or not all(isinstance(n, int | float) for n in d[key]):
+      raise ConfigError(f"config.data.{key} is {tuple(d[key])}; give two numbers, as in '(1, 2)'")
   shards = sharding.batch_shards(mesh)
   batch = d.batch if train else -(-config.evaluate.batch // shards) * shards
   return Options(
@@ -151,7 +180,3 @@ def versions() -> dict[str, str]:
   except (OSError, subprocess.SubprocessError):
     found["commit"] = "unknown"
   return found
-
-
-def buckets_of(stored: list) -> list[Bucket]:
-  return [Bucket(*b) for b in stored]

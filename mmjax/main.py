@@ -7,22 +7,29 @@ r"""Train, evaluate and use models that look at an image and write a sequence.
   python -m mmjax.main --workdir=W --mode=predict --input=a.png,b.png
       writes LaTeX and a score for pictures or folders of pictures
 
-Any key of the config changes with --config.KEY=VALUE, e.g. --config.optim.lr=0.1.
+Any key of the config changes with --config.KEY=VALUE, e.g. --config.optim.lr=0.1;
+configs/base.py lists the keys with a line on each.
 Exit codes: 0 done; 1 failed; 2 wrong usage; 75 stopped by a signal, run it again to go on.
 """
 
+import itertools
+import logging as standard_logging
 import os
+import re
 import sys
 from pathlib import Path
 
 from absl import app, flags, logging
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 
 from mmjax import config as configs
 
 FLAGS = flags.FLAGS
 _CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "An experiment, e.g. configs/crohme/bttr.py.", lock_config=True
+    "config",
+    None,
+    "An experiment, e.g. configs/crohme/bttr.py; default that of the workdir.",
+    lock_config=True,
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: checkpoints, logs, reports.")
 _MODE = flags.DEFINE_enum("mode", "train", ["train", "evaluate", "predict"], "What to do.")
@@ -30,7 +37,7 @@ _SPLIT = flags.DEFINE_string("split", "", "evaluate: the split; default config.e
 _CHECKPOINT = flags.DEFINE_integer(
     "checkpoint", None, "evaluate, predict: step; default the best by validation."
 )
-_INPUT = flags.DEFINE_list("input", [], "predict: pictures or folders, comma-separated.")
+_INPUT = flags.DEFINE_string("input", "", "predict: pictures or folders, comma-separated.")
 _COORDINATOR = flags.DEFINE_string(
     "coordinator", "", "host:port of process 0 when several processes train one model."
 )
@@ -39,68 +46,101 @@ _PROCESS = flags.DEFINE_integer("process", 0, "Number of this process, from 0.")
 _DISTRIBUTED = flags.DEFINE_bool(
     "distributed", False, "Find the other processes by itself (TPU pod, Slurm)."
 )
+_MODES = {"input": ["predict"], "split": ["evaluate"], "checkpoint": ["evaluate", "predict"]}
+_STORED = Path(__file__).with_name("stored.py")  # a config file: that of a workdir
 
 
 def parse(argv: list[str]) -> list[str]:
   """Flags; wrong ones print what is wrong and exit with 2."""
   if {"--help", "-h", "-help"} & set(argv):
-    print(__doc__)
-    print("Flags:\n" + FLAGS.module_help(sys.modules[__name__]))
-    print("Config keys: configs/base.py lists them with a line on each.")
+    print(_help())
     sys.exit(0)
   try:
-    _check_overrides(argv)
-    rest = FLAGS(argv)
-    if len(rest) > 1:
-      raise configs.ConfigError(f"what is {rest[1]!r}? flags start with --; see --help")
-    if not _WORKDIR.value:
-      raise configs.ConfigError("--workdir is missing: the folder of the run")
-    return rest
+    return _parse(argv)
   except (flags.Error, configs.ConfigError, AttributeError, KeyError, TypeError, ValueError) as e:
     print(f"error: {e}", file=sys.stderr)
     sys.exit(2)
 
 
-def _check_overrides(argv: list[str]) -> None:
-  """Finds unknown config keys before the flags library does, to name their neighbours."""
-  paths = [a.partition("=")[2] for a in argv if a.startswith("--config=")]
-  paths += [b for a, b in zip(argv, argv[1:]) if a == "--config"]
-  keys = [a[len("--config.") :].partition("=")[0] for a in argv if a.startswith("--config.")]
-  if not paths:
-    if keys:
-      raise configs.ConfigError("--config.KEY=VALUE needs --config=FILE as well")
-    return
-  config = configs.load(paths[0])
-  for key in keys:
-    problem = configs.unknown_key(config, key)
+def _help() -> str:
+  lines = [__doc__, "Flags:"]
+  for flag in FLAGS.get_key_flags_for_module(sys.modules[__name__]):
+    default = f" Default {flag.default}." if flag.default else ""
+    lines.append(f"  --{flag.name:12s} {flag.help}{default}")
+  return "\n".join(lines)
+
+
+def _parse(argv: list[str]) -> list[str]:
+  files, workdirs = _given(argv, "config"), _given(argv, "workdir")
+  if not files and workdirs:
+    files = [f"{_STORED}:{workdirs[-1]}"]
+    argv = [argv[0], f"--config={files[0]}", *argv[1:]]
+  if not workdirs:
+    raise configs.ConfigError("--workdir is missing: the folder of the run; see --help")
+  if Path(workdirs[-1]).is_file():
+    raise configs.ConfigError(f"--workdir {workdirs[-1]} is a file; give the folder of the run")
+  config = configs.load(files[-1]) if files else None
+  for name in argv[1:]:
+    key = re.match(r"--?(?:no)?config\.([^=]+)", name)
+    problem = configs.unknown_key(config, key[1]) if key and config else None
     if problem:
       raise configs.ConfigError(problem)
+  try:
+    rest = FLAGS(argv)
+  except flags.IllegalFlagValueError as e:
+    raise configs.ConfigError(f"{e}{_example(config, str(e))}") from e
+  if len(rest) > 1:
+    raise configs.ConfigError(f"what is {rest[1]!r}? flags start with --; see --help")
+  mode = _MODE.value
+  if mode == "predict" and not _INPUT.value:
+    raise configs.ConfigError("--mode=predict needs --input=PICTURES")
+  for flag, modes in _MODES.items():
+    if FLAGS[flag].present and mode not in modes:
+      where = " or ".join(f"--mode={m}" for m in modes)
+      raise configs.ConfigError(f"--{flag} goes with {where}, this is --mode={mode}")
+  return rest
+
+
+def _given(argv: list[str], name: str) -> list[str]:
+  """Values of a flag, before the flags library reads it."""
+  joined = [m[1] for a in argv[1:] if (m := re.match(f"--?{name}=(.*)", a, re.DOTALL))]
+  return joined + [b for a, b in itertools.pairwise(argv) if a in (f"--{name}", f"-{name}")]
+
+
+def _example(config: ConfigDict | None, problem: str) -> str:
+  """A right value for the config key that `problem` is about."""
+  key = re.match(r"flag --config\.([^=]+)=", problem)
+  if not key or config is None:
+    return ""
+  return f"; a value like {configs.flatten(config)[key[1]]!r} is wanted"
 
 
 def main(argv: list[str]) -> None:
   del argv
   if not FLAGS["verbosity"].present:
     logging.set_verbosity(logging.WARNING)  # libraries tell every step of theirs otherwise
+  logging.get_absl_handler().setFormatter(standard_logging.Formatter("%(levelname)s: %(message)s"))
   config = FLAGS.config
   from mmjax import api  # after the flags, so that --help and wrong flags answer at once
 
   try:
-    if config is None:
-      config = api.stored_config(_WORKDIR.value)
     api.set_up(config, _COORDINATOR.value, _PROCESSES.value, _PROCESS.value, _DISTRIBUTED.value)
     if _MODE.value == "train":
       api.train(config, _WORKDIR.value)
     elif _MODE.value == "evaluate":
       scores = api.evaluate(config, _WORKDIR.value, _SPLIT.value, _CHECKPOINT.value)
       for name, value in scores.items():
-        print(f"{name:24s} {value:.4f}")
+        print(f"{name:24s} {value:.4f}" if isinstance(value, float) else f"{name:24s} {value}")
       split = _SPLIT.value or config.evaluate.split
       print(f"report: {Path(_WORKDIR.value) / 'evaluate' / split / 'report.html'}")
     else:
-      sys.exit(api.print_predictions(config, _WORKDIR.value, _INPUT.value, _CHECKPOINT.value))
+      sys.exit(api.print_predictions(config, _WORKDIR.value, [_INPUT.value], _CHECKPOINT.value))
   except api.Preempted as e:
     print(e, file=sys.stderr)
     _leave(api.PREEMPTED)
+  except KeyboardInterrupt:
+    print("\ninterrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+    _leave(130)
   except configs.ConfigError as e:
     print(f"error: {e}", file=sys.stderr)
     sys.exit(2)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 from ml_collections import ConfigDict
@@ -88,11 +89,13 @@ def update_plateau(
 
   The rule of torch.optim.lr_scheduler.ReduceLROnPlateau(mode="max", threshold_mode="rel").
   """
-  better = score > p.best + threshold * abs(p.best) if jnp.isfinite(p.best) else True
+  # Host numbers: all processes compute the same, and none holds the others' devices.
+  best = float(p.best)
+  better = score > best + threshold * abs(best) if np.isfinite(best) else True
   bad = 0 if better else int(p.bad) + 1
   lower = bad > patience
   return Plateau(
-      jnp.float32(p.factor * (factor if lower else 1)),
-      jnp.float32(score if better else p.best),
-      jnp.int32(0 if lower else bad),
+      np.float32(float(p.factor) * (factor if lower else 1)),
+      np.float32(score if better else best),
+      np.int32(0 if lower else bad),
   )

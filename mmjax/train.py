@@ -73,8 +73,6 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float]:
 
   # State.
   state, shardings = train_state.create(task, rates, mesh, config.seed)
-  if config.init_from and not stored:
-    state = experiment.start_from(config, state, shardings)
 
   # Restore.
   checkpoints = Checkpoints(
@@ -82,6 +80,8 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float]:
   )
   found = checkpoints.restore(state)
   state, start = found if found else (state, 0)
+  if config.init_from and not found:
+    state = experiment.start_from(config, state, shardings)
   run = {
       "config": configs.to_dict(config),
       "vocabulary": list(vocabulary.words),

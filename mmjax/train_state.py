@@ -76,8 +76,7 @@ def make_update(task, rates: Rates) -> Update:
   batch cut into parts adds up sums and weights, hence moves the parameters as the whole batch
   would, save that batch statistics are those of each part.
 
-  A step whose gradient is not finite changes nothing but the step count, and says so in
-  `metrics["finite"]`.
+  `metrics["finite"]` is 0 where the gradient is not finite; such a state is never saved.
   """
   gradient = jax.value_and_grad(task.loss, has_aux=True)
 
@@ -105,7 +104,6 @@ def make_update(task, rates: Rates) -> Update:
       metrics = jax.tree.map(lambda x: x.sum(0), metrics)
     grads = jax.tree.map(lambda g: g / jnp.maximum(weight, 1), total)
     norm = optax.global_norm(grads)
-    finite = jnp.isfinite(norm)
 
     rate = rates.schedule(state.step) * state.plateau.factor
     direction, opt_state = rates.optimizer.update(grads, state.opt_state, state.params)
@@ -115,11 +113,12 @@ def make_update(task, rates: Rates) -> Update:
       # The average of few steps must not remember the initial weights for long.
       decay = jnp.minimum(rates.ema, (1 + state.step) / (10 + state.step))
       ema = jax.tree.map(lambda e, p: decay * e + (1 - decay) * p, ema, params)
-    new = state.replace(params=params, model_state=model_state, opt_state=opt_state, ema=ema)
-    new = jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, state)
     one = jnp.float32(1)
     metrics |= {"gradient_norm": (norm, one), "learning_rate": (rate, one)}
-    metrics["finite"] = (finite.astype(jnp.float32), one)
-    return new.replace(step=state.step + 1), metrics
+    metrics["finite"] = (jnp.isfinite(norm).astype(jnp.float32), one)
+    new = state.replace(
+        step=state.step + 1, params=params, model_state=model_state, opt_state=opt_state, ema=ema
+    )
+    return new, metrics
 
   return update

@@ -1,7 +1,7 @@
 """Weights of published checkpoints -> our variables; one file a model, named as the model."""
 
 import importlib
-import importlib.util
+import pkgutil
 from pathlib import Path
 
 import jax
@@ -16,10 +16,11 @@ def converter(kind: str):
   Raises:
     WeightsError: there is none.
   """
-  name = f"{__name__}.{kind}"
-  if importlib.util.find_spec(name) is None:
-    raise WeightsError(f"no converter for the model {kind!r}")
-  return importlib.import_module(name)
+  if kind in {module.name for module in pkgutil.iter_modules(__path__)}:
+    module = importlib.import_module(f"{__name__}.{kind}")
+    if hasattr(module, "convert"):
+      return module
+  raise WeightsError(f"no converter for the model {kind!r}")
 
 
 def check_shapes(variables: dict, target: dict) -> None:
@@ -30,8 +31,8 @@ def check_shapes(variables: dict, target: dict) -> None:
   """
   flat = lambda t: {jax.tree_util.keystr(p): np.shape(x) for p, x in jax.tree.leaves_with_path(t)}
   ours, theirs = flat(target), flat(variables)
-  wrong = [f"{k}: {theirs.get(k)} in the file, {ours.get(k)} in the model"
-           for k in sorted(ours.keys() | theirs.keys()) if ours.get(k) != theirs.get(k)]  # fmt: skip
+  differ = sorted(k for k in ours.keys() | theirs.keys() if ours.get(k) != theirs.get(k))
+  wrong = [f"{k}: {theirs.get(k)} in the file, {ours.get(k)} in the model" for k in differ]
   if wrong:
     raise WeightsError(
         f"{len(wrong)} weights do not fit the model (sizes or vocabulary differ?):\n  "

@@ -10,8 +10,9 @@ import numpy as np
 from mmjax import losses
 from mmjax.convert import state_dict as sd
 from mmjax.convert.parity import SCORE_TOLERANCE, Check, compare
-from mmjax.decode.bidirectional import bidirectional_search
-from mmjax.models.bttr import BTTR
+from mmjax.decode.beam_search import NEGATIVE
+from mmjax.decode.bidirectional import Decoded, bidirectional_search
+from mmjax.models.bttr import BTTR, Memory
 
 
 def convert(arrays: dict[str, np.ndarray], *, heads: int = 8) -> dict:
@@ -25,7 +26,7 @@ def convert(arrays: dict[str, np.ndarray], *, heads: int = 8) -> dict:
     {"params": ..., "batch_stats": ...} of float32 arrays.
 
   Raises:
-    WeightsError: a weight is missing or left over.
+    WeightsError: a weight is missing, left over, or of a shape that its layer cannot have.
   """
   w = sd.Weights(arrays, "encoder.model.conv1.weight")
   w.ignore(r".*\.num_batches_tracked|.*\.pe")
@@ -42,10 +43,10 @@ def convert(arrays: dict[str, np.ndarray], *, heads: int = 8) -> dict:
   for (i,) in w.matches(r"encoder\.model\.trans(\d+)\."):
     sd.pointwise(w, f"encoder.model.trans{i}.conv1", f"encoder/trans{i}/conv1")
     sd.batch_norm(w, f"encoder.model.trans{i}.bn1", f"encoder/trans{i}/bn1")
-  sd.pointwise(w, "encoder.feature_proj.0", "feature_proj")
+  sd.pointwise(w, "encoder.feature_proj.0", "feature_proj", bias=True)
   sd.layer_norm(w, "encoder.norm", "feature_norm")
 
-  w.put("params/word_embed/embedding", w.take("decoder.word_embed.0.weight"))
+  w.put("params/word_embed/embedding", w.take("decoder.word_embed.0.weight", None, None))
   sd.layer_norm(w, "decoder.word_embed.1", "word_norm")
   for (i,) in w.matches(r"decoder\.model\.layers\.(\d+)\."):
     old, new = f"decoder.model.layers.{i}", f"decoder_{i}"
@@ -79,45 +80,54 @@ def checks(sizes: dict, state: dict[str, np.ndarray], arrays: dict[str, np.ndarr
       growth=sizes["growth_rate"],
       encoder_layers=(sizes["num_layers"],) * 3,
   )
-  call = functools.partial(model.apply, variables)
+  apply = lambda method: functools.partial(jax.jit(model.apply, static_argnames="method"),
+                                           variables, method=method)  # fmt: skip
+  encode, decode = apply("encode"), apply("decode")
   images = jnp.asarray(arrays["in/img"]).transpose(0, 2, 3, 1) * 255
-  memory = call(images, ~jnp.asarray(arrays["in/mask"]), method="encode")
+  memory = encode(images, ~jnp.asarray(arrays["in/mask"]))
   yield compare("encoder_feature", memory.features, arrays["out/encoder_feature"])
   yield compare("encoder_mask", ~memory.valid, arrays["out/encoder_mask"])
 
-  batch = len(images)
-  rows = lambda x: jnp.asarray(x, jnp.int32).reshape(2, batch, -1).swapaxes(0, 1)
-  logits = call(rows(arrays["in/tgt"]), memory, method="decode")
+  rows = lambda x: jnp.asarray(x, jnp.int32).reshape(2, len(images), -1).swapaxes(0, 1)
+  logits = decode(rows(arrays["in/tgt"]), memory)
   theirs = arrays["out/logits"]
   yield compare("logits", logits.swapaxes(0, 1).reshape(theirs.shape), theirs)
   total, weight = losses.cross_entropy(logits, rows(arrays["in/out"]))
   yield compare("loss", total / weight, arrays["out/loss"])
 
+  search = jax.jit(functools.partial(_search, model, sizes["beam"], sizes["max_len"]))
   for i, (height, width) in enumerate(sizes["sizes"]):
-    found = jax.jit(functools.partial(_search, call, sizes))(images[i : i + 1, :height, :width])
-    order = _reference_order(found, arrays[f"out/beam{i}_score"])
-    padded = jnp.where(jnp.arange(sizes["max_len"]) < found.lengths[0, :, None], found.tokens[0], -1)
-    yield compare(f"beam{i}_seq", padded[order], arrays[f"out/beam{i}_seq"])
-    scores = arrays[f"out/beam{i}_score"]
-    yield compare(f"beam{i}_score", found.scores[0, order], scores, SCORE_TOLERANCE)
+    image = images[i : i + 1, :height, :width]
+    found = search(variables, encode(image, jnp.ones(image.shape[:3], bool)))
+    sequences, scores = arrays[f"out/beam{i}_seq"], arrays[f"out/beam{i}_score"]
+    our_sequences, our_scores = _in_order_of(scores, found)
+    yield compare(f"beam{i}_seq", our_sequences, sequences)
+    yield compare(f"beam{i}_score", our_scores, scores, SCORE_TOLERANCE)
 
 
-def _search(call, sizes, image):
-  memory = call(image, jnp.ones(image.shape[:3], bool), method="encode")
-  rows = 2 * sizes["beam"]
-  shared, _ = call(memory, rows, 1, method="init_cache")
+def _search(model: BTTR, beam: int, max_length: int, variables: dict, memory: Memory) -> Decoded:
+  call = functools.partial(model.apply, variables)
+  shared, _ = call(memory, 2 * beam, 1, method="init_cache")
   return bidirectional_search(
       lambda tokens, at, cache: call(tokens, at, cache, shared, method="step"),
-      lambda length: call(memory, rows, length, method="init_cache")[1],
+      lambda length: call(memory, 2 * beam, length, method="init_cache")[1],
       lambda tokens: call(tokens, memory, method="decode"),
       jnp.ones(1, bool),
-      beam=sizes["beam"],
-      max_length=sizes["max_len"],
+      beam=beam,
+      max_length=max_length,
       length_penalty=0.0,
   )
 
 
-def _reference_order(found, scores: np.ndarray) -> np.ndarray:
-  """Ours come best first, the reference's by direction: ours in the order of the reference's."""
+def _in_order_of(scores: np.ndarray, found: Decoded) -> tuple[np.ndarray, np.ndarray]:
+  """Our hypotheses, -1 behind the end, and their scores, ranked as the reference's are.
+
+  Ours come best first, the reference's by direction. Where the numbers of hypotheses differ, ours
+  stay as they are and compare as another shape.
+  """
+  there = np.asarray(found.scores[0]) > NEGATIVE / 2
+  tokens, lengths = np.asarray(found.tokens[0])[there], np.asarray(found.lengths[0])[there]
+  tokens = np.where(np.arange(tokens.shape[1]) < lengths[:, None], tokens, -1)
   ranks = np.argsort(np.argsort(-scores, kind="stable"), kind="stable")
-  return np.arange(found.scores.shape[1])[: len(scores)][ranks]
+  order = ranks if len(ranks) == len(tokens) else slice(None)
+  return tokens[order], np.asarray(found.scores[0])[there][order]

@@ -53,7 +53,10 @@ def run(kind: str, path: Path) -> list[Check]:
   if "hparams" not in arrays:
     raise WeightsError(f"{path} has no hparams: not a file of recorded outputs")
   state = {k[len("state/") :]: v for k, v in arrays.items() if k.startswith("state/")}
-  sizes = json.loads(str(arrays["hparams"]))
+  try:
+    sizes = json.loads(str(arrays["hparams"]))
+  except json.JSONDecodeError as e:
+    raise WeightsError(f"{path}: hparams is not JSON ({e})") from e
   module = convert.converter(kind)
   if not hasattr(module, "checks"):
     raise WeightsError(f"no parity checks for the kind {kind!r}")

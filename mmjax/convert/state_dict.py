@@ -39,18 +39,19 @@ class Weights:
     """Drops names that match `pattern` whole: buffers that we compute."""
     self._left = {k: v for k, v in self._left.items() if not re.fullmatch(pattern, k)}
 
-  def take(self, name: str) -> np.ndarray:
-    """The array of `name`, which counts as used.
+  def take(self, name: str, *shape: int | None) -> np.ndarray:
+    """The array of `name`, which counts as used; None in `shape` is a side of any length.
 
     Raises:
-      WeightsError: it is not there.
+      WeightsError: it is not there, or has another shape.
     """
     if name not in self._left:
       raise WeightsError(f"weight {name} is missing")
-    return np.asarray(self._left.pop(name), np.float32)
-
-  def has(self, name: str) -> bool:
-    return name in self._left
+    array = np.asarray(self._left.pop(name), np.float32)
+    if array.ndim != len(shape) or any(n not in (None, m) for n, m in zip(shape, array.shape)):
+      wanted = ", ".join("any" if n is None else str(n) for n in shape)
+      raise WeightsError(f"weight {name} has the shape {array.shape}, not ({wanted})")
+    return array
 
   def put(self, path: str, array: np.ndarray) -> None:
     """Stores `array` at `path`, collection first: `params/word_proj/kernel`."""
@@ -72,47 +73,52 @@ class Weights:
 
 
 def convolution(w: Weights, name: str, path: str) -> None:
-  """[O, I, kh, kw] -> [kh, kw, I, O]."""
-  w.put(f"params/{path}/kernel", w.take(f"{name}.weight").transpose(2, 3, 1, 0))
-  _bias(w, name, path)
+  """[O, I, kh, kw] -> [kh, kw, I, O]; no bias."""
+  w.put(f"params/{path}/kernel", w.take(f"{name}.weight", *[None] * 4).transpose(2, 3, 1, 0))
 
 
-def pointwise(w: Weights, name: str, path: str) -> None:
+def pointwise(w: Weights, name: str, path: str, *, bias: bool = False) -> None:
   """A 1x1 convolution [O, I, 1, 1] -> the [I, O] of a dense layer."""
-  w.put(f"params/{path}/kernel", w.take(f"{name}.weight")[:, :, 0, 0].T)
-  _bias(w, name, path)
+  w.put(f"params/{path}/kernel", w.take(f"{name}.weight", None, None, 1, 1)[:, :, 0, 0].T)
+  if bias:
+    w.put(f"params/{path}/bias", w.take(f"{name}.bias", None))
 
 
 def linear(w: Weights, name: str, path: str) -> None:
-  """[O, I] -> [I, O]."""
-  w.put(f"params/{path}/kernel", w.take(f"{name}.weight").T)
-  _bias(w, name, path)
-
-
-def _bias(w: Weights, name: str, path: str) -> None:
-  if w.has(f"{name}.bias"):
-    w.put(f"params/{path}/bias", w.take(f"{name}.bias"))
+  """[O, I] -> [I, O], and a bias."""
+  w.put(f"params/{path}/kernel", w.take(f"{name}.weight", None, None).T)
+  w.put(f"params/{path}/bias", w.take(f"{name}.bias", None))
 
 
 def layer_norm(w: Weights, name: str, path: str) -> None:
-  w.put(f"params/{path}/scale", w.take(f"{name}.weight"))
-  w.put(f"params/{path}/bias", w.take(f"{name}.bias"))
+  w.put(f"params/{path}/scale", w.take(f"{name}.weight", None))
+  w.put(f"params/{path}/bias", w.take(f"{name}.bias", None))
 
 
 def batch_norm(w: Weights, name: str, path: str) -> None:
   layer_norm(w, name, path)
-  w.put(f"batch_stats/{path}/mean", w.take(f"{name}.running_mean"))
-  w.put(f"batch_stats/{path}/var", w.take(f"{name}.running_var"))
+  w.put(f"batch_stats/{path}/mean", w.take(f"{name}.running_mean", None))
+  w.put(f"batch_stats/{path}/var", w.take(f"{name}.running_var", None))
 
 
 def attention(w: Weights, name: str, path: str, heads: int) -> None:
-  """Stacked [3 D, D] projections -> query, key, value [D, heads, D / heads] and out."""
-  weight, bias = w.take(f"{name}.in_proj_weight"), w.take(f"{name}.in_proj_bias")
+  """Stacked [3 D, D] projections -> query, key, value [D, heads, D / heads] and out.
+
+  Raises:
+    WeightsError: `heads` does not divide D.
+  """
+  weight = w.take(f"{name}.in_proj_weight", None, None)
   width = weight.shape[1]
+  if weight.shape[0] != 3 * width or width % heads:
+    raise WeightsError(
+        f"weight {name}.in_proj_weight has the shape {weight.shape}, not (3 D, D) with a D that"
+        f" {heads} heads divide"
+    )
+  bias = w.take(f"{name}.in_proj_bias", 3 * width)
   for i, part in enumerate(("query", "key", "value")):
     rows = slice(i * width, (i + 1) * width)
     w.put(f"params/{path}/{part}/kernel", weight[rows].T.reshape(width, heads, -1))
     w.put(f"params/{path}/{part}/bias", bias[rows].reshape(heads, -1))
-  out = w.take(f"{name}.out_proj.weight").T.reshape(heads, -1, width)
+  out = w.take(f"{name}.out_proj.weight", width, width).T.reshape(heads, -1, width)
   w.put(f"params/{path}/out/kernel", out)
-  w.put(f"params/{path}/out/bias", w.take(f"{name}.out_proj.bias"))
+  w.put(f"params/{path}/out/bias", w.take(f"{name}.out_proj.bias", width))

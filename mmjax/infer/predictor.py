@@ -8,9 +8,11 @@ from typing import Any
 import jax
 import numpy as np
 from ml_collections import ConfigDict
+from tqdm import tqdm
 
 from data_pipelines.batching import Options, Plan, round_up
 from data_pipelines.pipeline import LoadBatch
+from data_pipelines.transforms import resize
 from mmjax import experiment, sharding
 from mmjax.evaluate import load_trained
 from mmjax.infer.pictures import PictureError, crop_to_ink, load_picture
@@ -54,6 +56,7 @@ class Predictor:
 
     Raises:
       CheckpointError: nothing trained there.
+      ConfigError: the run has another model than `config`.
     """
     mesh = experiment.make_mesh(config)
     task, variables, vocabulary, _ = load_trained(config, workdir, step, mesh)
@@ -65,7 +68,7 @@ class Predictor:
     loaded, places = [], []
     for i, picture in enumerate(pictures):
       try:
-        loaded.append(crop_to_ink(load_picture(picture))[..., 0])
+        loaded.append(self._at_most(crop_to_ink(load_picture(picture))[..., 0]))
         places.append(i)
       except PictureError as e:
         answers[i] = Answer(error=str(e))
@@ -77,9 +80,10 @@ class Predictor:
     if not pictures:
       return []
     plan = self._plan(pictures)
+    disable = None if len(plan) > 1 else True
     load = LoadBatch(_Held(pictures), [[]] * len(pictures), 0, 1)
     answers = [Answer()] * len(pictures)
-    for step in range(len(plan)):
+    for step in tqdm(range(len(plan)), desc="reading", unit="batch", leave=False, disable=disable):
       batch = sharding.place_batch(load.map(plan[step]), self.mesh)
       decoded = jax.device_get(self.task.predict(self.variables, batch))
       for row, record in enumerate(plan[step].records):
@@ -89,6 +93,14 @@ class Predictor:
           answers[record] = Answer(detokenize(words), score, tuple(words))
     return answers
 
+  def _at_most(self, picture: np.ndarray) -> np.ndarray:
+    """The picture shrunk to the largest area that training let through, as photographs need."""
+    height, width = picture.shape
+    factor = (self.config.data.max_area / (height * width)) ** 0.5
+    if factor >= 1:
+      return picture
+    return resize(picture, max(1, round(height * factor)), max(1, round(width * factor)))
+
   def _plan(self, pictures: list[np.ndarray]) -> Plan:
     """Few coarse shapes, so that a service compiles seldom; padding does not change an answer."""
     d = self.config.data
@@ -96,6 +108,7 @@ class Predictor:
     sizes = np.array([p.shape for p in pictures], np.int32)
     options = Options(
         batch=round_up(min(len(pictures), self.config.evaluate.batch), shards),
+        max_pixels=d.max_pixels,
         multiple=shards,
         max_buckets=4,
         align=64,
