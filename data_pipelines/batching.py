@@ -1,7 +1,7 @@
 """The plan of an epoch: which records go into which batch, and at which shape.
 
-Sizes are known before training, so a plan is a pure function of (sizes, options, seed, epoch): every
-host computes the same one, and a position in the data is one integer.
+Sizes are known before training, so a plan is a pure function of (sizes, options, seed, epoch):
+every host computes the same one, and a position in the data is one integer.
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 
 from data_pipelines.transforms import scaled_sizes
 
@@ -145,9 +145,10 @@ def batch_size(bucket: Bucket, o: Options) -> int:
   """
   if o.batch % o.multiple:
     near = o.batch // o.multiple * o.multiple
+    near = f"{near} or {near + o.multiple}" if near else o.multiple
     raise ValueError(
         f"batch {o.batch} is not a multiple of {o.multiple} (devices x accumulated parts);"
-        f" use {near or o.multiple} or {near + o.multiple}"
+        f" use {near}"
     )
   if not o.max_pixels:
     return o.batch
@@ -179,17 +180,7 @@ class Plan:
     self.records, self.dropped = np.flatnonzero(kept), np.flatnonzero(~kept)
     # Shapes for the random sizes of a few epochs serve all of them: the rest goes to larger ones.
     drawn = [self._scaled(e) for e in range(4 if self._random else 1)]
-    if buckets is None:
-      repeated = np.tile(lengths[self.records], len(drawn))
-      buckets = choose_buckets(np.concatenate(drawn), repeated, options.max_buckets, options.align)
-    self.buckets = list(buckets)
-    if self._random:
-      largest = Bucket(
-          *(round_up(side, options.align) for side in self._largest()),
-          round_up(int(lengths[self.records].max()), 8),
-      )
-      if not any(all(a >= b for a, b in zip(x, largest)) for x in self.buckets):
-        self.buckets = sorted([*self.buckets, largest], key=lambda b: b.cost)
+    self.buckets = list(self._choose(drawn) if buckets is None else buckets)
     lengths_of_epochs = [len(self._epoch_batches(e, count=True)) for e in range(epochs)]
     self.starts = np.cumsum([0, *lengths_of_epochs])
     self._cached: tuple[int, list[Batch]] = (-1, [])
@@ -202,6 +193,8 @@ class Plan:
     return int(self.starts[-1])
 
   def __getitem__(self, step: int) -> Batch:
+    if not 0 <= step < len(self):
+      raise IndexError(f"step {step} of a plan of {len(self)} steps")
     epoch = self.epoch(step)
     cached_epoch, batches = self._cached  # read once: loader threads share this object
     if cached_epoch != epoch:
@@ -219,14 +212,27 @@ class Plan:
     canvas = sum(b.bucket.height * b.bucket.width * len(b.records) for b in batches)
     return 1 - sum(int(b.sizes[b.records >= 0].prod(-1).sum()) for b in batches) / canvas
 
-  def _largest(self) -> Int[np.ndarray, "2"]:
-    top = np.full(len(self.records), self.options.scale * self.options.scale_range[1])
-    limits = dict(low=self.options.low, high=self.options.high)
-    return scaled_sizes(self._sizes[self.records], top, **limits).max(0)
+  def _choose(self, drawn: list[Int[np.ndarray, "n 2"]]) -> list[Bucket]:
+    """Buckets for the sizes of some epochs; one of them holds whatever another epoch may draw."""
+    o, lengths = self.options, self._lengths[self.records]
+    sizes, repeated = np.concatenate(drawn), np.tile(lengths, len(drawn))
+    buckets = choose_buckets(sizes, repeated, o.max_buckets, o.align)
+    if not self._random:
+      return buckets
+    top = np.full(len(self.records), o.scale * o.scale_range[1])
+    sides = scaled_sizes(self._sizes[self.records], top, low=o.low, high=o.high).max(0)
+    sides = round_up(np.maximum(sides, o.low), o.align)  # thin pictures grow when drawn small
+    largest = Bucket(int(sides[0]), int(sides[1]), round_up(max(int(lengths.max()), 1), 8))
+    if any(all(a >= b for a, b in zip(x, largest)) for x in buckets):
+      return buckets
+    if o.max_buckets == 1:
+      return [largest]
+    others = choose_buckets(sizes, repeated, o.max_buckets - 1, o.align)
+    return sorted([*others, largest], key=lambda b: b.cost)
 
   def _scaled(self, epoch: int) -> Int[np.ndarray, "n 2"]:
     o = self.options
-    factors: Float[np.ndarray, "n"] = np.full(len(self.records), o.scale)
+    factors = np.full(len(self.records), o.scale)
     if self._random:
       draw = np.random.default_rng((self.seed, epoch, 1))
       # Drawn for all records, so that a record's factor does not depend on which others are kept.

@@ -2,12 +2,14 @@
 
 import json
 import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
 from absl import logging
+from jax.experimental import multihost_utils
 
 STATE, META, VARIABLES = "state", "meta", "variables"
 
@@ -61,7 +63,8 @@ class Checkpoints:
     need = sum(x.nbytes for x in jax.tree.leaves(tree))
     free = shutil.disk_usage(folder).free
     remedy = (
-        "free some space and run the same command again; it resumes at the newest whole checkpoint"
+        "see that there is room and leave to write, and run the same command again: it resumes at"
+        " the newest whole checkpoint"
     )
     if free < need:
       raise CheckpointError(
@@ -72,12 +75,16 @@ class Checkpoints:
       manager.save(step, args=items, **kwargs)
       manager.wait_until_finished()
     except Exception as e:  # Orbax passes on what its storage layers raise
-      raise CheckpointError(f"checkpoint {step} could not be written to {folder}: {e}; {remedy}") from e
+      raise CheckpointError(
+          f"checkpoint {step} could not be written to {folder}: {_first_line(e)};"
+          f" older ones are intact; {remedy}"
+      ) from e
 
   def restore(self, target: Any) -> tuple[Any, int] | None:
     """The newest state that reads back whole, and its step; None if there is none at all.
 
-    A broken newer one is moved to `<workdir>/broken`, and a warning names it.
+    Broken newer ones are moved to `<workdir>/broken`, and a warning names them; where none is
+    whole, all stay where they are.
 
     Args:
       target: state of shapes with shardings, or of arrays, that tells where each leaf goes.
@@ -86,51 +93,74 @@ class Checkpoints:
       CheckpointError: there are checkpoints, but none can be read.
     """
     steps = sorted(self._recent.all_steps(), reverse=True)
+    damaged: dict[int, str] = {}
     for step in steps:
       try:
-        args = ocp.args.Composite(state=ocp.args.StandardRestore(target))
-        return self._recent.restore(step, args=args)[STATE], step
+        state = self._read(step, target)
       except Exception as e:  # whatever a damaged file makes the storage layers raise
-        logging.warning("checkpoint %d is damaged (%s): moved to %s", step, _first_line(e), "broken/")
-        if jax.process_index() == 0:
-          broken = self._workdir / "broken"
-          broken.mkdir(exist_ok=True)
-          shutil.move(Path(self._recent.directory) / str(step), broken / str(step))
-        self._recent.reload()
-    if steps:
+        damaged[step] = _first_line(e)
+        continue
+      self._set_aside(damaged, step)
+      return state, step
+    if damaged:
       raise CheckpointError(
-          f"none of the checkpoints {steps} in {self._workdir} can be read; they were moved to"
-          " broken/; use an empty --workdir to start again"
+          f"none of the checkpoints {steps} in {self._workdir} can be read with these settings"
+          f" ({damaged[steps[0]]}); use those of {self._workdir / 'run.json'}, or another --workdir"
       )
     return None
+
+  def _read(self, step: int, target: Any) -> Any:
+    args = ocp.args.Composite(state=ocp.args.StandardRestore(target))
+    return self._recent.restore(step, args=args)[STATE]
+
+  def _set_aside(self, damaged: dict[int, str], whole: int) -> None:
+    """Moves checkpoints out of the way of those that training will write anew."""
+    for step, why in damaged.items():
+      logging.warning(
+          "checkpoint %d is damaged (%s): moved to %s; going on from checkpoint %d",
+          step, why, self._workdir / "broken", whole,
+      )  # fmt: skip
+      if jax.process_index() == 0:
+        (self._workdir / "broken").mkdir(exist_ok=True)
+        place = self._workdir / "broken" / str(step)
+        shutil.rmtree(place, ignore_errors=True)
+        shutil.move(Path(self._recent.directory) / str(step), place)
+    if damaged and jax.process_count() > 1:
+      multihost_utils.sync_global_devices("damaged checkpoints moved")
+    if damaged:
+      self._recent.reload()
 
   def restore_variables(self, target_state: Any, step: int | None = None) -> tuple[Any, int]:
     """Variables to evaluate: of `step`, else the best by validation, else the newest.
 
     Raises:
-      CheckpointError: there is none, or not that one.
+      CheckpointError: there is none, or not that one, or it cannot be read.
     """
+    tried = {}
+    for at, read in self._candidates(target_state, step):
+      try:
+        return read(), at
+      except Exception as e:
+        tried[at] = _first_line(e)
+        logging.warning("checkpoint %d cannot be read: %s", at, tried[at])
+    if tried:
+      raise CheckpointError(f"none of the checkpoints in {self._workdir} can be read: {tried}")
+    there = sorted({*self._recent.all_steps(), *self._best.all_steps()})
+    if step is not None and there:
+      raise CheckpointError(f"no checkpoint of step {step} in {self._workdir}; there are {there}")
+    raise CheckpointError(
+        f"no checkpoint in {self._workdir}: train first (--mode=train) or check --workdir"
+    )
+
+  def _candidates(self, target: Any, step: int | None) -> Iterator[tuple[int, Callable[[], Any]]]:
+    """(step, reader of its variables): the best first, then the newest; only `step` if given."""
+    args = ocp.args.Composite(variables=ocp.args.StandardRestore(target.variables))
     best = self._best.best_step() if step is None else step
     if best in self._best.all_steps():
-      args = ocp.args.Composite(variables=ocp.args.StandardRestore(target_state.variables))
-      try:
-        return self._best.restore(best, args=args)[VARIABLES], best
-      except Exception as e:
-        if step is not None:
-          raise CheckpointError(f"checkpoint {step} cannot be read: {_first_line(e)}") from e
-        logging.warning("best checkpoint %d is damaged (%s): taking the newest", best, _first_line(e))
-    if step is not None and step not in self._recent.all_steps():
-      there = sorted({*self._recent.all_steps(), *self._best.all_steps()})
-      raise CheckpointError(f"no checkpoint of step {step} in {self._workdir}; there are {there}")
-    if step is not None:
-      args = ocp.args.Composite(state=ocp.args.StandardRestore(target_state))
-      return self._recent.restore(step, args=args)[STATE].variables, step
-    found = self.restore(target_state)
-    if found is None:
-      raise CheckpointError(
-          f"no checkpoint in {self._workdir}: train first (--mode=train) or check --workdir"
-      )
-    return found[0].variables, found[1]
+      yield best, lambda: self._best.restore(best, args=args)[VARIABLES]
+    for newest in sorted(self._recent.all_steps(), reverse=True):
+      if step in (None, newest):
+        yield newest, lambda newest=newest: self._read(newest, target).variables
 
   def latest_step(self) -> int | None:
     return self._recent.latest_step()

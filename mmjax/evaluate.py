@@ -84,9 +84,10 @@ class Evaluator:
     out: list[Prediction | None] = [None] * len(self.split.index.texts)
     sums: dict[str, np.ndarray] = {}
     for step, batch in self.batches():
-      for name, pair in jax.device_get(self.task.evaluate_loss(variables, batch)).items():
+      metrics, decoded = self.task.evaluate(variables, batch)
+      for name, pair in jax.device_get(metrics).items():
         sums[name] = sums.get(name, np.zeros(2)) + np.asarray(pair, np.float64)
-      self._collect(step, _whole(self.task.predict(variables, batch)), out)
+      self._collect(step, _whole(decoded), out)
     words = [p.words if p else None for p in out]
     means = {k: float(total / max(weight, 1)) for k, (total, weight) in sums.items()}
     return means | self.task.score(words, self.references)

@@ -95,7 +95,7 @@ def data_options(config: ConfigDict, mesh: Mesh, *, train: bool) -> Options:
       batch=batch,
       max_pixels=d.max_pixels,
       multiple=shards * (config.optim.accumulate if train else 1),
-      max_buckets=d.max_buckets,
+      max_buckets=d.max_buckets if train else config.evaluate.max_buckets,
       align=d.align,
       scale=d.scale,
       scale_range=tuple(d.scale_range) if train else (1.0, 1.0),
@@ -113,8 +113,9 @@ def make_task(config: ConfigDict, vocabulary: Vocabulary):
     ConfigError: an unknown task or model, or a size that the model lacks.
   """
   sizes = {k: tuple(v) if isinstance(v, list | tuple) else v for k, v in config.model.items()}
+  del sizes["name"]
   try:
-    model = models.build(sizes.pop("name"), len(vocabulary), **sizes)
+    model = models.build(config.model.name, len(vocabulary), **sizes)
     decode = dict(config.decode)
     return tasks.build(config.task, model=model, vocabulary=vocabulary, **decode)
   except (TypeError, ValueError) as e:

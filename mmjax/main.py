@@ -17,6 +17,7 @@ import logging as standard_logging
 import os
 import re
 import sys
+import time
 from pathlib import Path
 
 from absl import app, flags, logging
@@ -31,7 +32,7 @@ _CONFIG = config_flags.DEFINE_config_file(
     "An experiment, e.g. configs/crohme/bttr.py; default that of the workdir.",
     lock_config=True,
 )
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: checkpoints, logs, reports.")
+_WORKDIR = flags.DEFINE_string("workdir", "", "Folder of the run: checkpoints, logs, reports.")
 _MODE = flags.DEFINE_enum("mode", "train", ["train", "evaluate", "predict"], "What to do.")
 _SPLIT = flags.DEFINE_string("split", "", "evaluate: the split; default config.evaluate.split.")
 _CHECKPOINT = flags.DEFINE_integer(
@@ -151,9 +152,13 @@ def main(argv: list[str]) -> None:
 
 def _leave(code: int) -> None:
   """Ends with `code` even where JAX's preemption service would wait for the other processes."""
+  import jax
+
   logging.flush()
   sys.stdout.flush()
   sys.stderr.flush()
+  if jax.process_count() > 1 and jax.process_index() == 0:
+    time.sleep(2)  # process 0 coordinates: without it the others abort before they can leave
   os._exit(code)
 
 

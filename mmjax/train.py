@@ -88,8 +88,6 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float]:
       "buckets": [list(b) for b in plan.buckets],
       "versions": experiment.versions(),
   }
-  if main_process:
-    write_run(workdir, run)
 
   # Step.
   where = sharding.batch_sharding(mesh)
@@ -104,6 +102,8 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float]:
 
   # Evaluators.
   evaluator = Evaluator(config, builder, config.evaluate.split, vocabulary, task, mesh)
+  if main_process:  # all of the config has proved usable
+    write_run(workdir, run)
 
   # Loop.
   loop = _Loop(config, workdir, plan, checkpoints, main_process, run)
@@ -209,6 +209,7 @@ class _Loop:
     return self._writer
 
   def introduce(self, split, state, start: int) -> None:
+    self._ids = split.index.ids
     parameters = sum(x.size for x in jax.tree.leaves(state.params))
     shapes = ", ".join(f"{b.height}x{b.width}/{b.length}" for b in self._plan.buckets)
     self.progress.say(
@@ -271,11 +272,13 @@ class _Loop:
     self.progress.reset()
 
   def _diverged(self, step: int) -> str:
-    records = [int(r) for r in self._plan[step].records if r >= 0]
+    ids = [self._ids[r] for r in self._plan[step].records if r >= 0]
     good = self._checkpoints.latest_step()
-    (self._workdir / "diverged.json").write_text(json.dumps({"step": step, "records": records}))
+    told = self._workdir / "diverged.json"
+    if self._active:
+      told.write_text(json.dumps({"step": step + 1, "records": ids, "last_good": good}) + "\n")
     return (
-        f"step {step} gave a loss or gradient that is not finite; its records are {records}"
-        f" (also in {self._workdir / 'diverged.json'}); the last good checkpoint is"
+        f"step {step + 1} gave a loss or gradient that is not finite; its records are"
+        f" {', '.join(ids)} (also in {told}); the last good checkpoint is"
         f" {f'step {good}' if good is not None else 'none yet'}; lower optim.lr or set optim.clip"
     )

@@ -103,7 +103,7 @@ def make_update(task, rates: Rates) -> Update:
       (model_state, total, weight), metrics = jax.lax.scan(part, carry, (parts, jnp.arange(n)))
       metrics = jax.tree.map(lambda x: x.sum(0), metrics)
     grads = jax.tree.map(lambda g: g / jnp.maximum(weight, 1), total)
-    norm = optax.global_norm(grads)
+    norm = optax.tree.norm(grads)
 
     rate = rates.schedule(state.step) * state.plateau.factor
     direction, opt_state = rates.optimizer.update(grads, state.opt_state, state.params)

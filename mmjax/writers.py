@@ -20,7 +20,7 @@ from tensorboard.util import tensor_util
 
 
 class SummaryWriter:
-  """Event files through TensorBoard's own writer, in the place of clu's TensorFlow one."""
+  """Stands where clu looks for its TensorFlow writer; ours is `EventWriter`."""
 
 
 # clu.metric_writers imports its TensorFlow writer at once; an entry in sys.modules stands for it.

@@ -43,3 +43,26 @@ def formulas(tmp_path_factory) -> pathlib.Path:
 
 
 SMALL = {"train": 48, "validation": 16, "test": 16}
+
+
+@pytest.fixture(scope="session")
+def tiny_config(formulas):
+  """BTTR at its smallest on `formulas`; some of the formulas are over its limit of tokens."""
+  from configs.crohme import bttr
+  from configs.tiny import tiny
+
+  config = tiny(bttr.get_config())
+  config.data.name = "synthetic"
+  config.data.dir = str(formulas)
+  config.data.max_tokens = 10
+  return config.lock()
+
+
+@pytest.fixture(scope="session")
+def trained(tiny_config, tmp_path_factory) -> pathlib.Path:
+  """The workdir of a finished run of `tiny_config`; copy it to change it."""
+  from mmjax import api
+
+  workdir = tmp_path_factory.mktemp("trained") / "run"
+  api.train(tiny_config, workdir)
+  return workdir

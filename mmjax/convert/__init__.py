@@ -18,7 +18,7 @@ def converter(kind: str):
   """
   if kind in {module.name for module in pkgutil.iter_modules(__path__)}:
     module = importlib.import_module(f"{__name__}.{kind}")
-    if hasattr(module, "convert"):
+    if callable(getattr(module, "convert", None)):
       return module
   raise WeightsError(f"no converter for the model {kind!r}")
 

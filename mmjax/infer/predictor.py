@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from data_pipelines.batching import Options, Plan, round_up
-from data_pipelines.pipeline import LoadBatch
+from data_pipelines.pipeline import LoadBatch, Records
 from data_pipelines.transforms import resize
 from mmjax import experiment, sharding
 from mmjax.evaluate import load_trained
@@ -28,16 +28,6 @@ class Answer:
   score: float = float("-inf")
   words: tuple[str, ...] = ()
   error: str = ""
-
-
-@dataclasses.dataclass(frozen=True)
-class _Held:
-  """Loaded pictures in the place of a data set's records."""
-
-  pictures: list[np.ndarray]
-
-  def picture(self, i: int) -> np.ndarray:
-    return self.pictures[i]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +71,7 @@ class Predictor:
       return []
     plan = self._plan(pictures)
     disable = None if len(plan) > 1 else True
-    load = LoadBatch(_Held(pictures), [[]] * len(pictures), 0, 1)
+    load = LoadBatch(Records(None, [], held=pictures), [[]] * len(pictures), 0, 1)
     answers = [Answer()] * len(pictures)
     for step in tqdm(range(len(plan)), desc="reading", unit="batch", leave=False, disable=disable):
       batch = sharding.place_batch(load.map(plan[step]), self.mesh)

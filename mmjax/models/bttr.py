@@ -9,7 +9,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Float, Int, UInt8
+from jaxtyping import Array, Bool, Float, Int, Real
 
 from mmjax.modules.densenet import DenseNet
 from mmjax.modules.initializers import bias_uniform, fan_in_uniform, partitioned
@@ -95,7 +95,7 @@ class BTTR(nn.Module):
 
   def __call__(
       self,
-      images: UInt8[Array, "B H W C"],
+      images: Real[Array, "B H W C"],
       valid: Bool[Array, "B H W"],
       tokens: Int[Array, "B R T"],
       *,
@@ -105,7 +105,7 @@ class BTTR(nn.Module):
     return self.decode(tokens, self.encode(images, valid, train=train), train=train)
 
   def encode(
-      self, images: UInt8[Array, "B H W C"], valid: Bool[Array, "B H W"], *, train: bool = False
+      self, images: Real[Array, "B H W C"], valid: Bool[Array, "B H W"], *, train: bool = False
   ) -> Memory:
     """Encodes pictures of white ink on black, 0..255."""
     features, valid = self.encoder(images.astype(self.dtype) / 255, valid, train=train)

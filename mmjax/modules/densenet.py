@@ -27,8 +27,13 @@ def pool_windows(x: Float[Array, "B H W C"], fill: float) -> Float[Array, "B h 2
 
 
 def max_pool(x: Float[Array, "B H W C"]) -> Float[Array, "B h w C"]:
-  """2x2 maximum, stride 2, ceil mode."""
-  return pool_windows(x, -jnp.inf).max((2, 4))
+  """2x2 maximum, stride 2, ceil mode; the gradient goes to the first maximum, as in PyTorch."""
+  # Not `windows.max((2, 4))`: its gradient goes where a value equals the maximum, and when XLA
+  # computes the values twice with another rounding, equal ones of a background lose or multiply it.
+  larger = lambda a, b: jnp.where(b > a, b, a)
+  windows = pool_windows(x, -jnp.inf)
+  rows = larger(windows[..., 0, :], windows[..., 1, :])
+  return larger(rows[:, :, 0], rows[:, :, 1])
 
 
 def average_pool(
@@ -36,8 +41,8 @@ def average_pool(
 ) -> Float[Array, "B h w C"]:
   """2x2 mean, stride 2, ceil mode, over the cells of each window that are in bounds (and valid)."""
   cells = jnp.ones((1, *x.shape[1:3]), x.dtype) if valid is None else valid.astype(x.dtype)
-  count = pool_windows(cells[..., None], 0).sum((2, 4))
-  return pool_windows(zero_padding(x, valid), 0).sum((2, 4)) / jnp.maximum(count, 1)
+  count = pool_windows(cells[..., None], 0.0).sum((2, 4))
+  return pool_windows(zero_padding(x, valid), 0.0).sum((2, 4)) / jnp.maximum(count, 1)
 
 
 class DenseLayer(nn.Module):

@@ -52,7 +52,8 @@ class BatchNorm(nn.Module):
         count = jnp.maximum(valid.sum(dtype=jnp.float32), 1)
         kept = jnp.where(valid[..., None], wide, 0)
       mean = kept.sum((0, 1, 2)) / count
-      var = jnp.maximum((kept * wide).sum((0, 1, 2)) / count - mean**2, 0)
+      # relu, not maximum: rounded otherwise in the backward pass, that one loses its gradient.
+      var = nn.relu((kept * wide).sum((0, 1, 2)) / count - mean**2)
       if not self.is_initializing():
         unbiased = var * count / jnp.maximum(count - 1, 1)
         keep = self.momentum

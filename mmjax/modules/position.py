@@ -7,7 +7,10 @@ from jaxtyping import Array, Bool, Float
 
 
 def word_positions(length: int, width: int) -> Float[Array, "T D"]:
-  """[length, width]: sin at even, cos at odd channels, 10000**(-2i/width) (Vaswani et al., 2017)."""
+  """[length, width] of frequencies 10000**(-2i/width), sin at 2i and cos at 2i + 1.
+
+  Reference: Vaswani et al., 2017.
+  """
   rate = jnp.exp(jnp.arange(0, width, 2) * (-math.log(10000.0) / width))
   angle = jnp.arange(length)[:, None] * rate
   return jnp.stack([jnp.sin(angle), jnp.cos(angle)], -1).reshape(length, width)

@@ -45,7 +45,7 @@ def write_evaluation(
   words = [p.words if p else None for p in predictions]
   distances = [per_sample(w, r)["distance"] for w, r in zip(words, references)]
   picked = chosen_samples(distances, count)
-  seen = _attention(evaluator, variables, {i: predictions[i] for i in picked if predictions[i]})
+  seen = attention_maps(evaluator, variables, {i: predictions[i] for i in picked if predictions[i]})
   samples = []
   for i in picked:
     p = predictions[i]
@@ -71,7 +71,7 @@ def write_evaluation(
   return write_report(folder, Report(title, subtitle, shown, tuple(samples), curves, notes))
 
 
-def _attention(
+def attention_maps(
     evaluator, variables, predictions: dict[int, Any]
 ) -> dict[int, tuple[np.ndarray, np.ndarray]]:
   """Each picture as the model sees it, and the attention [tokens + 1, h, w] over its cells."""
@@ -95,13 +95,13 @@ def _attention(
       lengths[row] = len(words)
     arrays = load.map(planned) | {"written": tokens, "written_length": lengths}
     batch = sharding.place_batch(arrays, evaluator.mesh)
-    weights = evaluator.task.attention(
-        variables, batch, batch["written"], batch["written_length"]
+    weights = jax.device_get(
+        evaluator.task.attention(variables, batch, batch["written"], batch["written_length"])
     )
     grid = [-(-side // STRIDE) for side in planned.bucket[:2]]
     for row, record in rows:
       height, width = map(int, planned.sizes[row])
-      cells = np.asarray(weights[row]).reshape(-1, *grid)
+      cells = weights[row].reshape(-1, *grid)
       cells = cells[: lengths[row] + 1, : -(-height // STRIDE), : -(-width // STRIDE)]
       seen[record] = arrays["image"][row, :height, :width, 0], cells
   return seen

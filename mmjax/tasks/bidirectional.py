@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Int
 from mmjax import losses
 from mmjax.decode.bidirectional import Decoded, bidirectional_search, both_directions
 from mmjax.metrics.exprate import exprate
-from mmjax.text.vocabulary import Vocabulary
+from mmjax.text.vocabulary import PAD, Vocabulary
 
 
 def valid_pixels(batch: dict[str, Array]) -> Bool[Array, "B H W"]:
@@ -49,7 +49,7 @@ class Task:
   def loss(self, params, model_state, batch: dict[str, Array], key: jax.Array):
     """Summed cross-entropy of both directions; (sum, (weight, metrics, model state))."""
     tokens_in, tokens_out = both_directions(batch["tokens"], batch["length"])
-    tokens_out = jnp.where(batch["real"][:, None, None], tokens_out, 0)
+    tokens_out = jnp.where(batch["real"][:, None, None], tokens_out, PAD)
     logits, model_state = self.model.apply(
         {"params": params, **model_state},
         batch["image"],
@@ -64,26 +64,31 @@ class Task:
     return loss[0], (loss[1], metrics, model_state)
 
   @functools.partial(jax.jit, static_argnums=0)
-  def evaluate_loss(self, variables, batch: dict[str, Array]) -> dict:
-    """(sum, weight) of the loss and the token accuracy, dropout off."""
+  def evaluate(self, variables, batch: dict[str, Array]) -> tuple[dict, Decoded]:
+    """(sum, weight) of the loss and the token accuracy without dropout, and what is decoded."""
+    memory = self.model.apply(variables, batch["image"], valid_pixels(batch), method="encode")
     tokens_in, tokens_out = both_directions(batch["tokens"], batch["length"])
-    tokens_out = jnp.where(batch["real"][:, None, None], tokens_out, 0)
-    logits = self.model.apply(variables, batch["image"], valid_pixels(batch), tokens_in)
+    tokens_out = jnp.where(batch["real"][:, None, None], tokens_out, PAD)
+    logits = self.model.apply(variables, tokens_in, memory, method="decode")
     accuracy = losses.token_accuracy(logits, tokens_out)
-    return {"loss": losses.cross_entropy(logits, tokens_out), "token_accuracy": accuracy}
+    metrics = {"loss": losses.cross_entropy(logits, tokens_out), "token_accuracy": accuracy}
+    return metrics, self._search(variables, memory, batch["real"])
 
   @functools.partial(jax.jit, static_argnums=0)
   def predict(self, variables, batch: dict[str, Array]) -> Decoded:
     """All hypotheses of each picture, best first."""
+    memory = self.model.apply(variables, batch["image"], valid_pixels(batch), method="encode")
+    return self._search(variables, memory, batch["real"])
+
+  def _search(self, variables, memory, real: Bool[Array, "B"]) -> Decoded:
     call = functools.partial(self.model.apply, variables)
-    memory = call(batch["image"], valid_pixels(batch), method="encode")
     rows = 2 * self.beam
     shared, _ = call(memory, rows, 1, method="init_cache")
     return bidirectional_search(
         lambda tokens, at, cache: call(tokens, at, cache, shared, method="step"),
         lambda length: call(memory, rows, length, method="init_cache")[1],
         lambda tokens: call(tokens, memory, method="decode"),
-        batch["real"],
+        real,
         beam=self.beam,
         max_length=self.max_length,
         length_penalty=self.length_penalty,

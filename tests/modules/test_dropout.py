@@ -78,7 +78,7 @@ def test_a_key_draws_the_same_again(mask):
 
 
 def test_layer_keeps_the_mean_and_scales_what_it_keeps():
-  x = np.random.default_rng(0).normal(3, 1, SHAPE).astype(np.float32)
+  x = jnp.asarray(np.random.default_rng(0).normal(3, 1, SHAPE), jnp.float32)
   y = Dropout(RATE).apply({}, x, train=True, rngs={"dropout": jax.random.key(1)})
   kept = np.asarray(y) != 0
   np.testing.assert_allclose(np.asarray(y)[kept], x[kept] / (1 - RATE), rtol=1e-6)

@@ -7,7 +7,7 @@ from flax import linen as nn
 
 from mmjax.modules.norm import BatchNorm
 
-X = np.array([1, 2, 3, 4], np.float32).reshape(1, 2, 2, 1)  # mean 2.5, variance 1.25 or 5 / 3
+X = jnp.array([1, 2, 3, 4], jnp.float32).reshape(1, 2, 2, 1)  # mean 2.5, variance 1.25 or 5 / 3
 VARIABLES = {
     "params": {"scale": np.array([2.0], np.float32), "bias": np.array([0.5], np.float32)},
     "batch_stats": {"mean": np.array([1.0], np.float32), "var": np.array([3.0], np.float32)},
@@ -43,7 +43,7 @@ def test_masked_equals_unpadded():
   valid = np.zeros((2, 3, 4), bool)
   valid[:1, :2, :2] = True
   y, stats = train(X, None)
-  masked, masked_stats = train(canvas, valid)
+  masked, masked_stats = train(jnp.asarray(canvas), jnp.asarray(valid))
   np.testing.assert_allclose(masked[:1, :2, :2], y, atol=1e-6)
   for name in ("mean", "var"):
     np.testing.assert_allclose(masked_stats[name], stats[name], atol=1e-6)
@@ -53,7 +53,7 @@ def test_few_cells_make_no_nan():
   valid = np.zeros((1, 2, 2), bool)
   for cells in (0, 1):
     valid[0, 0, :cells] = True
-    y, stats = train(X, valid)
+    y, stats = train(X, jnp.asarray(valid))
     assert np.isfinite(y).all() and np.isfinite(stats["mean"]).all()
     np.testing.assert_allclose(stats["var"], [2.7], atol=1e-6)
 

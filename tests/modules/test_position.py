@@ -2,6 +2,7 @@
 
 import math
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -31,7 +32,7 @@ def test_cell_positions(paired):
   valid[0, :3, :5] = True
   valid[1] = True  # the third picture is filler: nothing valid
   width, half = 16, 8
-  ours = np.asarray(cell_positions(valid, width, paired=paired))
+  ours = np.asarray(cell_positions(jnp.asarray(valid), width, paired=paired))
   assert ours.shape == (3, 4, 7, width)
   for b, (h, w) in enumerate([(3, 5), (4, 7)]):
     for i in range(h):
@@ -45,7 +46,7 @@ def test_cell_positions(paired):
 
 
 def test_the_two_variants_differ():
-  valid = np.ones((1, 2, 2), bool)
+  valid = jnp.ones((1, 2, 2), bool)
   bttr, comer = (np.asarray(cell_positions(valid, 16, paired=p)) for p in (False, True))
   assert np.abs(bttr - comer).max() > 0.1
 
@@ -53,5 +54,6 @@ def test_the_two_variants_differ():
 def test_cells_have_the_same_position_on_a_larger_canvas():
   large = np.zeros((1, 5, 9), bool)
   large[:, :3, :4] = True
-  tight = cell_positions(np.ones((1, 3, 4), bool), 8, paired=False)
-  np.testing.assert_allclose(cell_positions(large, 8, paired=False)[:, :3, :4], tight, atol=1e-6)
+  tight = cell_positions(jnp.ones((1, 3, 4), bool), 8, paired=False)
+  ours = cell_positions(jnp.asarray(large), 8, paired=False)
+  np.testing.assert_allclose(ours[:, :3, :4], tight, atol=1e-6)

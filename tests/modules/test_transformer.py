@@ -10,8 +10,8 @@ from mmjax.modules.transformer import DecoderLayer, KeysValues
 
 B, R, T, S, D, N = 2, 3, 5, 7, 8, 2
 LAYER = DecoderLayer(width=D, heads=N, hidden=12, dropout=0.0, dtype=jnp.float32)
-VALID = np.arange(S) < np.array([[S], [4]])
-CAUSAL = np.tril(np.ones((T, T), bool))
+VALID = jnp.arange(S) < jnp.array([[S], [4]])
+CAUSAL = jnp.tril(jnp.ones((T, T), bool))
 
 
 def project_picture(layer, features):
@@ -25,7 +25,7 @@ def whole(layer, x, features, valid, seen=CAUSAL, train=False):
 @pytest.fixture(scope="module")
 def inputs():
   rng = np.random.default_rng(0)
-  normal = lambda *shape: rng.normal(size=shape).astype(np.float32)
+  normal = lambda *shape: jnp.asarray(rng.normal(size=shape), jnp.float32)
   return normal(B, R, T, D), normal(B, S, D)
 
 
@@ -66,9 +66,9 @@ def norm(p, x):
 
 def test_equations(inputs, variables, apply):
   """x = LN1(x + SA(x)); x = LN2(x + CA(x, memory)); x = LN3(x + W2 ReLU(W1 x))."""
-  x, features = inputs
+  x, features = map(np.asarray, inputs)
   p = variables["params"]
-  ours = apply(x, features, VALID)
+  ours = apply(*inputs, VALID)
   for b in range(B):
     for r in range(R):
       y = norm(p["norm1"], x[b, r] + attend(p["self_attention"], x[b, r], x[b, r], CAUSAL))
@@ -104,7 +104,7 @@ def test_reported_attention_is_a_distribution_over_valid_cells(inputs, variables
 
 def test_a_picture_without_valid_cells_makes_no_nan(inputs, variables):
   x, features = inputs
-  nothing = np.zeros((B, S), bool)
+  nothing = jnp.zeros((B, S), bool)
   total = lambda v: LAYER.apply(v, x, features, nothing, method=whole).sum()
   value, gradient = jax.jit(jax.value_and_grad(total))(variables)
   assert np.isfinite(value) and all(np.isfinite(g).all() for g in jax.tree.leaves(gradient))
@@ -114,7 +114,7 @@ def test_initial_weights_have_the_published_spread():
   """PyTorch: Xavier over the stacked [3 D, D] projection, U(+-1 / sqrt(fan in)) elsewhere."""
   wide = DecoderLayer(width=64, heads=4, hidden=128, dropout=0.0, dtype=jnp.float32)
   x, features = jnp.zeros((1, 1, 1, 64)), jnp.zeros((1, 1, 64))
-  seen, valid = np.ones((1, 1), bool), np.ones((1, 1), bool)
+  seen, valid = jnp.ones((1, 1), bool), jnp.ones((1, 1), bool)
   init = lambda key: wide.init(key, x, features, valid, seen, method=whole)
   p = nn.unbox(jax.jit(init)(jax.random.key(0)))["params"]
   bounds = {
