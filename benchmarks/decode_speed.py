@@ -27,7 +27,9 @@ from mmjax.evaluate import load_trained
 
 
 def main() -> None:
-  usage = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+  usage = argparse.ArgumentParser(
+      description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+  )
   usage.add_argument("--workdir", required=True)
   usage.add_argument("--data_dir", default="")
   usage.add_argument("--split", default="validation")
@@ -83,12 +85,12 @@ def main() -> None:
   seconds = (seconds + time.perf_counter() - again) / 2  # before and after: the machine drifts
   n = len(chosen)
   same = sum(mine[r] == theirs[r] for r in theirs)
-  print(f"{n} pictures of {a.split}, checkpoint {step}, beam {config.decode.beam} in both directions,"
+  print(f"{n} pictures of {a.split}, checkpoint {step}, beam {config.decode.beam} both ways,"
         f" batch {a.batch}, at most {config.decode.max_length} tokens")  # fmt: skip
   print(f"ours     {n / seconds:7.2f} pictures/s")
   print(f"PyTorch  {n / spent:7.2f} pictures/s (the reference's way)")
   print(f"ratio    {spent / seconds:7.2f}")
-  print(f"same text for {same} of {n} (features are masked in ours, leak at the border in the twin)")
+  print(f"same text for {same} of {n} (ours: features masked in a bucket; twin: tight canvas)")
 
 
 if __name__ == "__main__":

@@ -3,10 +3,10 @@ r"""Pictures a second of training, ours against the PyTorch twin, over the pictu
   pip install -e .[benchmarks]
   python -m benchmarks.train_speed --config=configs/crohme/bttr.py --part=0.05
 
-Both train on every picture of an epoch in their own batches: the twin in the reference's (sorted by
-area, at most 8, padded to the largest), ours by the batch plan. `--part` takes an evenly spaced part
-of each side's batches, in order of cost, and the time of the whole epoch is reckoned from it. The
-two take turns, batch by batch, in one process. Same sizes, dropout and optimizer (Adadelta).
+Both train on every picture of an epoch in their own batches: the twin in the reference's (sorted
+by area, at most 8, padded to the largest), ours by the batch plan. `--part` takes an evenly spaced
+part of each side's batches, in order of cost, and reckons the time of the epoch from it. The two
+take turns, batch by batch, in one process. Same sizes, dropout and optimizer (Adadelta).
 """
 
 import argparse
@@ -115,7 +115,9 @@ class Theirs:
 
 
 def main() -> None:
-  usage = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+  usage = argparse.ArgumentParser(
+      description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+  )
   usage.add_argument("--config", default="configs/crohme/bttr.py")
   usage.add_argument("--data_dir", default="")
   usage.add_argument("--part", type=float, default=0.05)

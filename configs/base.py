@@ -19,7 +19,7 @@ def get_config() -> ConfigDict:
   c.data.dir = ""  # prepared data sets; "" is $TFDS_DATA_DIR or ~/tensorflow_datasets
   c.data.train_split = "train"
   c.data.batch = 8  # pictures in a step, over all devices
-  c.data.max_pixels = 0  # most canvas pixels in a step: wide buckets take fewer pictures; 0: no limit
+  c.data.max_pixels = 0  # most canvas pixels in a step: wide pictures come fewer; 0: no limit
   c.data.max_buckets = 6  # most picture shapes to compile
   c.data.align = 16  # canvases are multiples of this
   c.data.scale = 1.0  # factor on every picture

@@ -20,6 +20,7 @@ _SIZES = {
     "decode.beam": 2,
     "decode.max_length": 12,
     "evaluate.batch": 8,
+    "evaluate.max_buckets": 1,
     "evaluate.every_epochs": 1,
     "log.every_steps": 1,
 }

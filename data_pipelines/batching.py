@@ -145,10 +145,10 @@ def batch_size(bucket: Bucket, o: Options) -> int:
   """
   if o.batch % o.multiple:
     near = o.batch // o.multiple * o.multiple
-    near = f"{near} or {near + o.multiple}" if near else o.multiple
+    neighbours = f"{near} or {near + o.multiple}" if near else str(o.multiple)
     raise ValueError(
         f"batch {o.batch} is not a multiple of {o.multiple} (devices x accumulated parts);"
-        f" use {near}"
+        f" use {neighbours}"
     )
   if not o.max_pixels:
     return o.batch

@@ -1,5 +1,6 @@
 """Checkpoints of a run: the newest few to resume from, and the best by validation."""
 
+import functools
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -113,6 +114,9 @@ class Checkpoints:
     args = ocp.args.Composite(state=ocp.args.StandardRestore(target))
     return self._recent.restore(step, args=args)[STATE]
 
+  def _read_variables(self, step: int, target: Any) -> Any:
+    return self._read(step, target).variables
+
   def _set_aside(self, damaged: dict[int, str], whole: int) -> None:
     """Moves checkpoints out of the way of those that training will write anew."""
     for step, why in damaged.items():
@@ -160,7 +164,7 @@ class Checkpoints:
       yield best, lambda: self._best.restore(best, args=args)[VARIABLES]
     for newest in sorted(self._recent.all_steps(), reverse=True):
       if step in (None, newest):
-        yield newest, lambda newest=newest: self._read(newest, target).variables
+        yield newest, functools.partial(self._read_variables, newest, target)
 
   def latest_step(self) -> int | None:
     return self._recent.latest_step()

@@ -123,6 +123,7 @@ def main(argv: list[str]) -> None:
   logging.get_absl_handler().setFormatter(standard_logging.Formatter("%(levelname)s: %(message)s"))
   config = FLAGS.config
   from mmjax import api  # after the flags, so that --help and wrong flags answer at once
+  from mmjax.report.terminal import samples
 
   try:
     api.set_up(config, _COORDINATOR.value, _PROCESSES.value, _PROCESS.value, _DISTRIBUTED.value)
@@ -132,8 +133,8 @@ def main(argv: list[str]) -> None:
       scores = api.evaluate(config, _WORKDIR.value, _SPLIT.value, _CHECKPOINT.value)
       for name, value in scores.items():
         print(f"{name:24s} {value:.4f}" if isinstance(value, float) else f"{name:24s} {value}")
-      split = _SPLIT.value or config.evaluate.split
-      print(f"report: {Path(_WORKDIR.value) / 'evaluate' / split / 'report.html'}")
+      folder = Path(_WORKDIR.value) / "evaluate" / (_SPLIT.value or config.evaluate.split)
+      print(f"\n{samples(folder / 'predictions.jsonl')}\n\nreport: {folder / 'report.html'}")
     else:
       sys.exit(api.print_predictions(config, _WORKDIR.value, [_INPUT.value], _CHECKPOINT.value))
   except api.Preempted as e:

@@ -1,7 +1,7 @@
 """Optimizers, learning-rate schedules and the plateau rule."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -94,8 +94,9 @@ def update_plateau(
   better = score > best + threshold * abs(best) if np.isfinite(best) else True
   bad = 0 if better else int(p.bad) + 1
   lower = bad > patience
-  return Plateau(
+  numbers: Any = (
       np.float32(float(p.factor) * (factor if lower else 1)),
       np.float32(score if better else best),
       np.int32(0 if lower else bad),
   )
+  return Plateau(*numbers)

@@ -1,5 +1,7 @@
 """The mesh, and where each array lives on it."""
 
+from typing import Any
+
 import jax
 import numpy as np
 from flax import linen as nn
@@ -10,7 +12,9 @@ AXES = ("data", "fsdp", "model")
 BATCH_AXES = ("data", "fsdp")
 # Logical axis names of parameters -> mesh axis. A dimension that its mesh axis does not divide
 # stays whole.
-RULES = {"embed": "fsdp", "mlp": "model", "heads": "model", "vocab": "model", "kv": None, "norm": None}
+RULES = {
+    "embed": "fsdp", "mlp": "model", "heads": "model", "vocab": "model", "kv": None, "norm": None,
+}  # fmt: skip
 
 
 def make_mesh(data: int = -1, fsdp: int = 1, model: int = 1) -> Mesh:
@@ -58,15 +62,16 @@ def parameter_specs(boxed, mesh: Mesh):
 
 
 def like_parameters(tree, shardings, mesh: Mesh):
-  """Shardings for `tree`: subtrees shaped like the parameters get theirs, the rest is replicated."""
-  structure = jax.tree.structure(shardings)
+  """Shardings for `tree`: subtrees shaped like the parameters get theirs, all else replicated."""
+  structure: Any = jax.tree.structure(shardings)
+  same = lambda node: bool(jax.tree.structure(node) == structure)
 
   def assign(node):
-    if jax.tree.structure(node) == structure:
+    if same(node):
       return shardings
     return jax.tree.map(lambda _: replicated(mesh), node)
 
-  return jax.tree.map(assign, tree, is_leaf=lambda n: jax.tree.structure(n) == structure)
+  return jax.tree.map(assign, tree, is_leaf=same)
 
 
 def place_batch(batch: dict[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:

@@ -90,15 +90,16 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float]:
   }
 
   # Step.
-  where = sharding.batch_sharding(mesh)
+  where, everywhere = sharding.batch_sharding(mesh), sharding.replicated(mesh)
   update = task.update if hasattr(task, "update") else train_state.make_update(task, rates)
   step_fn = jax.jit(
       update,
-      in_shardings=(shardings, where, None),
-      out_shardings=(shardings, sharding.replicated(mesh)),
+      in_shardings=(shardings, where, everywhere),
+      out_shardings=(shardings, everywhere),
       donate_argnums=0,
   )
-  key = jax.random.key(config.seed + 1)
+  make_key = jax.jit(lambda: jax.random.key(config.seed + 1), out_shardings=everywhere)
+  key = make_key()  # on all devices: nothing moves between them at a step
 
   # Evaluators.
   evaluator = Evaluator(config, builder, config.evaluate.split, vocabulary, task, mesh)

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from tensorboard.compat.proto import event_pb2, summary_pb2
-from tensorboard.plugins.hparams import summary_v2 as hparams_summary
 from tensorboard.plugins.histogram import metadata as histogram_metadata
+from tensorboard.plugins.hparams import summary_v2 as hparams_summary
 from tensorboard.plugins.text import metadata as text_metadata
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from tensorboard.util import tensor_util
@@ -48,8 +48,10 @@ class EventWriter(interface.MetricWriter):
 
   def write_images(self, step: int, images: Mapping[str, Any]):
     for tag, batch in images.items():
-      for i, picture in enumerate(np.asarray(batch)):
-        picture = picture if picture.dtype == np.uint8 else np.uint8(255 * picture.clip(0, 1))
+      pictures: list[np.ndarray] = list(np.asarray(batch))
+      for i, picture in enumerate(pictures):
+        if picture.dtype != np.uint8:
+          picture = (255 * picture.clip(0, 1)).astype(np.uint8)
         data = io.BytesIO()
         Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture).save(data, "PNG")
         image = summary_pb2.Summary.Image(
@@ -83,7 +85,8 @@ class EventWriter(interface.MetricWriter):
     raise ValueError("mmjax writes no point clouds")
 
   def write_hparams(self, hparams: Mapping[str, Any]):
-    simple = {k: v if isinstance(v, bool | int | float | str) else str(v) for k, v in hparams.items()}
+    plain = bool | int | float | str
+    simple = {k: v if isinstance(v, plain) else str(v) for k, v in hparams.items()}
     summary = hparams_summary.hparams_pb(simple)
     self._writer.add_event(event_pb2.Event(wall_time=time.time(), summary=summary))
 

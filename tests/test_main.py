@@ -118,8 +118,9 @@ def test_train_evaluate_predict(tmp_path, trained, config_file, ink):
   done = mmjax(work, "--mode=evaluate", "--config.evaluate.report_samples=4")
   assert done.returncode == 0, done.stderr
   assert done.stderr == ""  # no chatter of libraries
-  *lines, report = done.stdout.splitlines()
-  printed = dict(line.split() for line in lines)
+  scored, shown, report = done.stdout.rstrip("\n").split("\n\n")
+  printed = dict(line.split() for line in scored.splitlines())
+  assert 8 <= len(shown.splitlines()) <= 16 and shown.startswith(("right", "WRONG"))
   folder = tmp_path / "run" / "evaluate" / "validation"
   assert report == f"report: {folder / 'report.html'}" and (folder / "report.html").is_file()
   scores = json.loads((folder / "scores.json").read_text())

@@ -24,15 +24,15 @@ def get_config():
   c.data.max_buckets = 16
   c.data.in_memory = True
   c.optim.name = "adamw"
-  c.optim.lr = 1.5e-3
+  c.optim.lr = 1e-3
   c.optim.schedule = "warmup_cosine"
-  c.optim.warmup_steps = 500
+  c.optim.warmup_steps = 1000
   c.optim.eps = 1e-8
   c.optim.weight_decay = 1e-2
   c.optim.clip = 5.0
   c.optim.plateau_factor = 0.0
-  c.optim.ema = 0.998
-  c.train.epochs = 20
+  c.optim.ema = 0.999
+  c.train.epochs = 60
   c.decode.max_length = 100
-  c.evaluate.every_epochs = 2
+  c.evaluate.every_epochs = 4
   return c

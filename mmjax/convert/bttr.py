@@ -11,8 +11,10 @@ from mmjax import losses
 from mmjax.convert import state_dict as sd
 from mmjax.convert.parity import SCORE_TOLERANCE, Check, compare
 from mmjax.decode.beam_search import NEGATIVE
-from mmjax.decode.bidirectional import Decoded, bidirectional_search
-from mmjax.models.bttr import BTTR, Memory
+from mmjax.decode.bidirectional import Decoded
+from mmjax.models.bttr import BTTR
+from mmjax.tasks.bidirectional import Task
+from mmjax.text.vocabulary import Vocabulary
 
 
 def convert(arrays: dict[str, np.ndarray], *, heads: int = 8) -> dict:
@@ -95,28 +97,16 @@ def checks(sizes: dict, state: dict[str, np.ndarray], arrays: dict[str, np.ndarr
   total, weight = losses.cross_entropy(logits, rows(arrays["in/out"]))
   yield compare("loss", total / weight, arrays["out/loss"])
 
-  search = jax.jit(functools.partial(_search, model, sizes["beam"], sizes["max_len"]))
+  task = Task(model, Vocabulary(()), sizes["beam"], sizes["max_len"], length_penalty=0.0)
+  search = jax.jit(task.search)
   for i, (height, width) in enumerate(sizes["sizes"]):
     image = images[i : i + 1, :height, :width]
-    found = search(variables, encode(image, jnp.ones(image.shape[:3], bool)))
+    memory = encode(image, jnp.ones(image.shape[:3], bool))
+    found = search(variables, memory, jnp.ones(1, bool))
     sequences, scores = arrays[f"out/beam{i}_seq"], arrays[f"out/beam{i}_score"]
     our_sequences, our_scores = _in_order_of(scores, found)
     yield compare(f"beam{i}_seq", our_sequences, sequences)
     yield compare(f"beam{i}_score", our_scores, scores, SCORE_TOLERANCE)
-
-
-def _search(model: BTTR, beam: int, max_length: int, variables: dict, memory: Memory) -> Decoded:
-  call = functools.partial(model.apply, variables)
-  shared, _ = call(memory, 2 * beam, 1, method="init_cache")
-  return bidirectional_search(
-      lambda tokens, at, cache: call(tokens, at, cache, shared, method="step"),
-      lambda length: call(memory, 2 * beam, length, method="init_cache")[1],
-      lambda tokens: call(tokens, memory, method="decode"),
-      jnp.ones(1, bool),
-      beam=beam,
-      max_length=max_length,
-      length_penalty=0.0,
-  )
 
 
 def _in_order_of(scores: np.ndarray, found: Decoded) -> tuple[np.ndarray, np.ndarray]:

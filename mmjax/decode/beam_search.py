@@ -30,7 +30,7 @@ class _Beams(NamedTuple):
   tokens: Int[Array, "B G K L"]
   scores: Float[Array, "B G K"]
   done: Hypotheses
-  count: Int[Array, "B G"]
+  finished: Int[Array, "B G"]
   cache: Cache
 
 
@@ -85,7 +85,7 @@ def beam_search(
         tokens=empty,
         scores=nothing.at[:, :, 0].set(0),  # one live hypothesis, or the first step finds K equals
         done=Hypotheses(empty, nothing, jnp.zeros((batch, groups, beam), jnp.int32)),
-        count=jnp.where(real[:, None], 0, beam) * jnp.ones((1, groups), jnp.int32),
+        finished=jnp.where(real[:, None], 0, beam) * jnp.ones((1, groups), jnp.int32),
         cache=cache_of(length),
     )
 
@@ -105,13 +105,13 @@ def beam_search(
     scores, best = jax.lax.top_k(candidates.reshape(batch, groups, -1), beam)
     parent, token = best // vocabulary, (best % vocabulary).astype(jnp.int32)
 
-    kept = jnp.arange(beam) < beam - beams.count[..., None]
+    kept = jnp.arange(beam) < beam - beams.finished[..., None]
     kept &= scores > NEGATIVE / 2
     ended = kept & (token == stop)
     live = kept & ~ended
     prefix = jnp.take_along_axis(beams.tokens, parent[..., None], 2)
 
-    slot = beams.count[..., None] + jnp.cumsum(ended, -1) - 1
+    slot = beams.finished[..., None] + jnp.cumsum(ended, -1) - 1
     slot = jnp.where(ended, slot, beam)  # out of range: dropped
     b, g = jnp.arange(batch)[:, None, None], jnp.arange(groups)[None, :, None]
     put = lambda old, new: old.at[b, g, slot].set(new, mode="drop")
@@ -128,7 +128,7 @@ def beam_search(
         tokens=prefix.at[..., beams.position].set(jnp.where(live, token, PAD)),
         scores=jnp.where(live, scores, NEGATIVE),
         done=done,
-        count=beams.count + ended.sum(-1),
+        finished=beams.finished + ended.sum(-1),
         cache=jax.tree.map(reorder, cache),
     )
 
@@ -136,7 +136,7 @@ def beam_search(
   beams = start(lengths[0])
   for length in lengths:
     beams = grow(beams, length)
-    unfinished = lambda s, end=length: (s.position < end) & (s.count < beam).any()
+    unfinished = lambda s, end=length: (s.position < end) & (s.finished < beam).any()
     beams = jax.lax.while_loop(unfinished, advance, beams)
   return _best_running_where_none_finished(beams)
 
@@ -148,7 +148,7 @@ def _best_running_where_none_finished(beams: _Beams) -> Hypotheses:
       jnp.take_along_axis(beams.scores, best, 2)[:, :, 0],
       jnp.broadcast_to(beams.position, best.shape[:2]),
   )
-  none = beams.count == 0
+  none = beams.finished == 0
   first = lambda done, new: done.at[:, :, 0].set(
       jnp.where(none.reshape(none.shape + (1,) * (new.ndim - 2)), new, done[:, :, 0])
   )

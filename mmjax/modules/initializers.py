@@ -17,7 +17,7 @@ def bias_uniform(fan_in: int) -> initializers.Initializer:
   """PyTorch's default bias of a linear layer: U(-1/sqrt(fan_in), 1/sqrt(fan_in))."""
   bound = fan_in**-0.5
 
-  def init(key, shape, dtype=float):
-    return jax.random.uniform(key, shape, dtype, -bound, bound)
+  def init(key, shape, dtype=float, out_sharding=None):
+    return jax.random.uniform(key, shape, dtype, -bound, bound, out_sharding=out_sharding)
 
   return init

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -40,7 +41,7 @@ class Task:
   max_length: int = 200
   length_penalty: float = 1.0
 
-  def init(self, key: jax.Array) -> dict:
+  def init(self, key: jax.Array) -> Any:
     """New variables, boxed with the logical axes of their dimensions."""
     image = jnp.zeros((1, 32, 32, 1), jnp.uint8)
     tokens = jnp.ones((1, 2, 2), jnp.int32)
@@ -66,22 +67,24 @@ class Task:
   @functools.partial(jax.jit, static_argnums=0)
   def evaluate(self, variables, batch: dict[str, Array]) -> tuple[dict, Decoded]:
     """(sum, weight) of the loss and the token accuracy without dropout, and what is decoded."""
-    memory = self.model.apply(variables, batch["image"], valid_pixels(batch), method="encode")
+    call: Any = functools.partial(self.model.apply, variables)
+    memory = call(batch["image"], valid_pixels(batch), method="encode")
     tokens_in, tokens_out = both_directions(batch["tokens"], batch["length"])
     tokens_out = jnp.where(batch["real"][:, None, None], tokens_out, PAD)
-    logits = self.model.apply(variables, tokens_in, memory, method="decode")
+    logits = call(tokens_in, memory, method="decode")
     accuracy = losses.token_accuracy(logits, tokens_out)
     metrics = {"loss": losses.cross_entropy(logits, tokens_out), "token_accuracy": accuracy}
-    return metrics, self._search(variables, memory, batch["real"])
+    return metrics, self.search(variables, memory, batch["real"])
 
   @functools.partial(jax.jit, static_argnums=0)
   def predict(self, variables, batch: dict[str, Array]) -> Decoded:
     """All hypotheses of each picture, best first."""
     memory = self.model.apply(variables, batch["image"], valid_pixels(batch), method="encode")
-    return self._search(variables, memory, batch["real"])
+    return self.search(variables, memory, batch["real"])
 
-  def _search(self, variables, memory, real: Bool[Array, "B"]) -> Decoded:
-    call = functools.partial(self.model.apply, variables)
+  def search(self, variables, memory: Any, real: Bool[Array, "B"]) -> Decoded:
+    """All hypotheses of each encoded picture, best first; `real` [B] is False on filler."""
+    call: Any = functools.partial(self.model.apply, variables)
     rows = 2 * self.beam
     shared, _ = call(memory, rows, 1, method="init_cache")
     return bidirectional_search(

@@ -17,6 +17,7 @@ class Vocabulary:
   """The words a model writes; 0 `<pad>`, 1 `<sos>`, 2 `<eos>`, then `words` in their order."""
 
   words: tuple[str, ...]
+  _numbers: dict[str, int] = dataclasses.field(init=False, repr=False, compare=False, hash=False)
 
   def __post_init__(self):
     repeated = {w for w in self.words if self.words.count(w) > 1}

@@ -27,7 +27,7 @@ def test_the_run_exercises_what_a_state_holds(whole):
 def test_killed_at_any_step_it_ends_the_same_to_the_bit(formulas, whole, tmp_path):
   workdir = tmp_path / "killed"
   process = start(formulas, workdir)
-  wait_for_step(process, workdir, 10)  # the newest checkpoint is of step 8
+  wait_for_step(process, workdir, 7)  # the newest checkpoint is of step 6
   process.kill()
   finish(process, workdir, -signal.SIGKILL)
   said = finish(start(formulas, workdir), workdir, 0)
@@ -38,11 +38,11 @@ def test_killed_at_any_step_it_ends_the_same_to_the_bit(formulas, whole, tmp_pat
 def test_told_to_stop_it_saves_and_goes_on(formulas, whole, tmp_path):
   workdir = tmp_path / "stopped"
   process = start(formulas, workdir)
-  wait_for_step(process, workdir, 9)
+  wait_for_step(process, workdir, 7)
   process.terminate()
   said = finish(process, workdir, 75)
   newest = max(int(p.name) for p in (workdir / "checkpoints").iterdir())
-  assert 9 <= newest < STEPS
+  assert 7 <= newest < STEPS
   assert f"stopped at step {newest}, saved; run the same command to go on" in said
   said = finish(start(formulas, workdir), workdir, 0)
   assert f"going on from step {newest}" in said
@@ -58,13 +58,14 @@ def test_a_finished_run_has_nothing_to_do(formulas, whole):
 
 
 def test_a_run_that_diverges_stops_and_names_the_step_and_its_records(formulas, tmp_path):
+  """The rate grows out of all bounds after the validation at step 12; step 13 still is finite."""
   workdir = tmp_path / "diverged"
-  flags = ["--config.optim.lr=1e30", "--config.checkpoint.every_steps=1"]
+  flags = ["--config.optim.plateau_factor=1e35", "--config.train.epochs=3"]
   said = finish(start(formulas, workdir, *flags), workdir, 1)
   told = json.loads((workdir / "diverged.json").read_text())
-  assert told["step"] == 2 and told["last_good"] == 1
+  assert told["step"] == 14 and told["last_good"] == 12
   assert len(told["records"]) == 8 and all(r.startswith("synthetic-") for r in told["records"])
-  assert "error: step 2 gave a loss or gradient that is not finite" in said
+  assert "error: step 14 gave a loss or gradient that is not finite" in said
   assert ", ".join(told["records"]) in said
-  assert "the last good checkpoint is step 1; lower optim.lr or set optim.clip" in said
-  assert [p.name for p in (workdir / "checkpoints").iterdir()] == ["1"]
+  assert "the last good checkpoint is step 12; lower optim.lr or set optim.clip" in said
+  assert max(int(p.name) for p in (workdir / "checkpoints").iterdir()) == 12

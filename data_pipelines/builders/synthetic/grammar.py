@@ -16,10 +16,10 @@ COMPOUND_WHEN_NESTED = 0.3  # all but symbols are rarer by this, once for each l
 MOST_NESTED = 2  # deeper than this there are only symbols
 SYMBOLS = {"letter": 0.45, "digit": 0.45, "two digits": 0.10}
 SCRIPTS = {"sub": 0.35, "sup": 0.45, "both": 0.20}
-TERMS_OUTSIDE = {1: 0.50, 2: 0.35, 3: 0.15}  # of each side of a relation
+TERMS_OUTSIDE = {1: 0.60, 2: 0.33, 3: 0.07}  # of each side of a relation
 TERMS_INSIDE = {1: 0.75, 2: 0.25}  # of a numerator, a radicand
-FACTORS_OF_TERM = {1: 0.75, 2: 0.25}
-RELATION = 0.30  # probability of a second side
+FACTORS_OF_TERM = {1: 0.80, 2: 0.20}
+RELATION = 0.20  # probability of a second side
 ROOT_INDEX = 0.30
 SUM_FROM = 0.60  # probability of a lower limit `n = 1` rather than `n`
 

@@ -11,7 +11,7 @@ from data_pipelines.builders.formulas import formula_features
 from data_pipelines.builders.synthetic import drawing, grammar
 
 HEIGHT_LIMIT, WIDTH_LIMIT = 64, 160  # pixels
-MAX_TOKENS = 20
+MAX_TOKENS = 16
 PATIENCE = 10_000  # formulas drawn in a row that were all drawn before
 LICENCE = "generated, no restriction"
 
@@ -26,7 +26,7 @@ class Synthetic(tfds.core.GeneratorBasedBuilder):
   def __init__(
       self,
       *,
-      train: int = 12_000,
+      train: int = 10_000,
       validation: int = 500,
       test: int = 500,
       seed: int = 0,
