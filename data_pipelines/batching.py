@@ -180,7 +180,7 @@ class Plan:
     self.records, self.dropped = np.flatnonzero(kept), np.flatnonzero(~kept)
     # Shapes for the random sizes of a few epochs serve all of them: the rest goes to larger ones.
     drawn = [self._scaled(e) for e in range(4 if self._random else 1)]
-    self.buckets = list(self._choose(drawn) if buckets is None else buckets)
+    self.buckets = self._choose(drawn) if buckets is None else self._enough(buckets, drawn[0])
     lengths_of_epochs = [len(self._epoch_batches(e, count=True)) for e in range(epochs)]
     self.starts = np.cumsum([0, *lengths_of_epochs])
     self._cached: tuple[int, list[Batch]] = (-1, [])
@@ -211,6 +211,13 @@ class Plan:
     batches = self._epoch_batches(epoch)
     canvas = sum(b.bucket.height * b.bucket.width * len(b.records) for b in batches)
     return 1 - sum(int(b.sizes[b.records >= 0].prod(-1).sum()) for b in batches) / canvas
+
+  def _enough(self, buckets: Sequence[Bucket], sizes: Int[np.ndarray, "n 2"]) -> list[Bucket]:
+    """`buckets`, and one for the records that they do not hold, if there are any."""
+    lengths = self._lengths[self.records]
+    out = assign(sizes, lengths, buckets) < 0
+    more = choose_buckets(sizes[out], lengths[out], 1, self.options.align) if out.any() else []
+    return sorted([*buckets, *more], key=lambda b: b.cost)
 
   def _choose(self, drawn: list[Int[np.ndarray, "n 2"]]) -> list[Bucket]:
     """Buckets for the sizes of some epochs; one of them holds whatever another epoch may draw."""

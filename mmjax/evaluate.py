@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from data_pipelines import pipeline
+from data_pipelines.batching import Bucket
 from mmjax import experiment, sharding, train_state
 from mmjax.checkpoint import CheckpointError, Checkpoints, read_run
 from mmjax.config import ConfigError, check_same_run, from_dict
@@ -29,16 +31,20 @@ class Prediction:
 
 
 class Evaluator:
-  """Runs a task over one split; built once, so that each shape compiles once."""
+  """Runs a task over one split; built once, so that each shape compiles once.
+
+  `buckets` are those of another split, so that all splits share the compiled shapes.
+  """
 
   def __init__(
-      self, config: ConfigDict, builder, split: str, vocabulary: Vocabulary, task, mesh
-  ):
+      self, config: ConfigDict, builder, split: str, vocabulary: Vocabulary, task, mesh,
+      buckets: Sequence[Bucket] | None = None,
+  ):  # fmt: skip
     self.task, self.mesh = task, mesh
     self._vocabulary, self._config = vocabulary, config
     self.split = experiment.load_split(config, builder, split, vocabulary)
     options = experiment.data_options(config, mesh, train=False)
-    self.plan = self.split.plan(options, train=False)
+    self.plan = self.split.plan(options, train=False, buckets=buckets)
     self._check_metric()
 
   def _check_metric(self) -> None:
@@ -72,15 +78,11 @@ class Evaluator:
     for step in steps:
       yield step, sharding.place_batch(next(loaded), self.mesh)
 
-  def predictions(self, variables: Any) -> list[Prediction | None]:
-    """Best hypothesis of each record, in record order; None where it was dropped."""
-    out: list[Prediction | None] = [None] * len(self.split.index.texts)
-    for step, batch in self.batches():
-      self._collect(step, _whole(self.task.predict(variables, batch)), out)
-    return out
+  def run(self, variables: Any) -> tuple[dict[str, float], list[Prediction | None]]:
+    """Scores of decoding, loss and accuracy of teacher forcing; and the best hypotheses.
 
-  def scores(self, variables: Any) -> dict[str, float]:
-    """Validation: teacher-forced loss and accuracy, and the scores of decoding."""
+    The hypotheses are in record order, None where a record was dropped.
+    """
     out: list[Prediction | None] = [None] * len(self.split.index.texts)
     sums: dict[str, np.ndarray] = {}
     for step, batch in self.batches():
@@ -90,7 +92,7 @@ class Evaluator:
       self._collect(step, _whole(decoded), out)
     words = [p.words if p else None for p in out]
     means = {k: float(total / max(weight, 1)) for k, (total, weight) in sums.items()}
-    return means | self.task.score(words, self.references)
+    return self.task.score(words, self.references) | means, out
 
   def _collect(self, step: int, decoded, out: list) -> None:
     for row, record in enumerate(self.plan[step].records):
@@ -165,9 +167,9 @@ def evaluate(
         f"{sorted(set(vocabulary.words) ^ set(data_words.words))[:8] or 'none, the order differs'};"
         " evaluate on a data set with the vocabulary of the run, or train on this one"
     )
-  evaluator = Evaluator(config, builder, split, vocabulary, task, mesh)
-  predictions = evaluator.predictions(variables)
-  scores = task.score([p.words if p else None for p in predictions], evaluator.references)
+  buckets = [Bucket(*b) for b in (read_run(workdir) or {}).get("evaluation_buckets", [])]
+  evaluator = Evaluator(config, builder, split, vocabulary, task, mesh, buckets or None)
+  scores, predictions = evaluator.run(variables)
   dropped = predictions.count(None)
   scores |= {"pictures": len(predictions), "dropped": dropped, "step": at}
   if jax.process_index() == 0:

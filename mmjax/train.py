@@ -66,6 +66,7 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float]:
       seed=config.seed,
       epochs=config.train.epochs,
   )
+  unscaled = split.plan(experiment.data_options(config, mesh, train=False), train=False)
 
   # Model.
   task = experiment.make_task(config, vocabulary)
@@ -85,7 +86,8 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float]:
   run = {
       "config": configs.to_dict(config),
       "vocabulary": list(vocabulary.words),
-      "buckets": [list(b) for b in plan.buckets],
+      "buckets": plan.buckets,
+      "evaluation_buckets": unscaled.buckets,
       "versions": experiment.versions(),
   }
 
@@ -102,7 +104,9 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float]:
   key = make_key()  # on all devices: nothing moves between them at a step
 
   # Evaluators.
-  evaluator = Evaluator(config, builder, config.evaluate.split, vocabulary, task, mesh)
+  evaluator = Evaluator(
+      config, builder, config.evaluate.split, vocabulary, task, mesh, unscaled.buckets
+  )
   if main_process:  # all of the config has proved usable
     write_run(workdir, run)
 
@@ -138,7 +142,7 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float]:
       if done % config.log.every_steps == 0 or evaluates:
         loop.report(done, step_fn)
       if evaluates:
-        scores = evaluator.scores(state.variables)
+        scores, _ = evaluator.run(state.variables)
         state = _plateau(config, state, scores, mesh)
         loop.validated(done, scores)
         checkpoints.save_best(done, state.variables, run, scores[config.evaluate.metric])
@@ -281,5 +285,6 @@ class _Loop:
     return (
         f"step {step + 1} gave a loss or gradient that is not finite; its records are"
         f" {', '.join(ids)} (also in {told}); the last good checkpoint is"
-        f" {f'step {good}' if good is not None else 'none yet'}; lower optim.lr or set optim.clip"
+        f" {f'step {good}' if good is not None else 'none yet'};"
+        " lower optim.lr and go on, or start anew with optim.clip"
     )

@@ -13,6 +13,8 @@ import orbax.checkpoint as ocp
 
 ROOT = pathlib.Path(__file__).parent.parent
 STEPS = 12  # 2 epochs of 6; checkpoints at 4, 6, 8 and 12, validation at 6 and 12
+LONG = "--config.train.epochs=5"
+LONG_STEPS = 30
 CONFIG = """
 from configs import tiny
 from configs.crohme import bttr_small
@@ -78,9 +80,9 @@ def wait_for_step(process: subprocess.Popen, workdir: pathlib.Path, step: int) -
 
 @functools.cache
 def whole_run(data_dir: pathlib.Path) -> pathlib.Path:
-  """The workdir of a run that one process with one device made without a break."""
+  """The workdir of a long run that one process with one device made without a break."""
   workdir = data_dir.parent / "whole"
-  finish(start(data_dir, workdir), workdir, 0)
+  finish(start(data_dir, workdir, LONG), workdir, 0)
   return workdir
 
 

@@ -23,5 +23,5 @@ def build(name: str, vocabulary_size: int, **sizes) -> nn.Module:
   model = importlib.import_module(f"{__name__}.{name}").Model
   try:
     return model(vocabulary_size=vocabulary_size, **sizes)
-  except TypeError as e:
+  except (TypeError, ValueError) as e:
     raise ValueError(f"model {name!r}: {e}") from e

@@ -57,6 +57,11 @@ class BTTR(nn.Module):
   remat: bool = False
   dtype: DTypeLike = jnp.float32
 
+  def __post_init__(self):
+    super().__post_init__()
+    if self.width % self.heads:
+      raise ValueError(f"width {self.width} is not a multiple of the {self.heads} heads")
+
   def setup(self):
     norm = lambda: nn.LayerNorm(
         epsilon=1e-5,

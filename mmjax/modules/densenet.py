@@ -97,13 +97,13 @@ class Transition(nn.Module):
 
 
 class DenseNet(nn.Module):
-  """Three dense blocks at strides 4, 8 and 16, in post-activation order.
+  """Dense blocks at strides 4, 8, 16, ... (three as published), in post-activation order.
 
   Reference: Huang et al., 2017, in the form of Zhang et al., 2018 and Zhao et al., 2021 (BTTR).
 
   Attributes:
     growth: channels that a layer adds; the stem has twice as many.
-    layers: dense layers in each of the blocks.
+    layers: dense layers in each of the blocks; as many blocks as numbers.
     dropout: element-wise rate after each activation.
     norms: batch norms after the stem and at the end (BTTR family; SAN and CAN have none there).
     mask_features: zero the padding before every convolution and pooling and leave it out of the
@@ -133,7 +133,7 @@ class DenseNet(nn.Module):
       train: dropout and batch statistics.
 
     Returns:
-      features [B, ceil(H/16), ceil(W/16), D] and the cells of them that are real.
+      features [B, h, w, D] and the cells of them that are real; h = ceil(H / 2**(blocks + 1)).
     """
 
     def mask():

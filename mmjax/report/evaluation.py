@@ -14,7 +14,6 @@ from mmjax.metrics.exprate import per_sample
 from mmjax.report.curves import Curve, read_curves
 from mmjax.report.page import Report, Sample, write_report
 
-STRIDE = 16  # pixels of a feature cell, each way
 _CURVES = ("train/loss", "validation/loss", "validation/exprate", "validation/ser")
 
 
@@ -98,10 +97,9 @@ def attention_maps(
     weights = jax.device_get(
         evaluator.task.attention(variables, batch, batch["written"], batch["written_length"])
     )
-    grid = [-(-side // STRIDE) for side in planned.bucket[:2]]
+    stride = planned.bucket.height // weights.shape[2]
     for row, record in rows:
       height, width = map(int, planned.sizes[row])
-      cells = weights[row].reshape(-1, *grid)
-      cells = cells[: lengths[row] + 1, : -(-height // STRIDE), : -(-width // STRIDE)]
+      cells = weights[row, : lengths[row] + 1, : -(-height // stride), : -(-width // stride)]
       seen[record] = arrays["image"][row, :height, :width, 0], cells
   return seen

@@ -100,15 +100,21 @@ class Task:
   @functools.partial(jax.jit, static_argnums=0)
   def attention(
       self, variables, batch: dict[str, Array], tokens: Int[Array, "B L"], lengths: Int[Array, "B"]
-  ) -> Float[Array, "B M S"]:
-    """Where the last layer looks when it writes each of `tokens`, left to right; mean of heads."""
+  ) -> Float[Array, "B M h w"]:
+    """Where the last layer looks when it writes each of `tokens`, left to right; mean of heads.
+
+    The canvas must be a multiple of the encoder's stride.
+    """
     tokens_in, _ = both_directions(tokens, lengths)
     _, seen = self.model.apply(
         variables, batch["image"], valid_pixels(batch), tokens_in, mutable=["intermediates"]
     )
     layers = [k for k in seen["intermediates"] if "decoder" in k]
     last = max(layers, key=lambda k: int(k.rsplit("_", 1)[1]))
-    return seen["intermediates"][last]["cross_attention"]["picture"][0][:, 0]
+    weights = seen["intermediates"][last]["cross_attention"]["picture"][0][:, 0]  # [B, M, S]
+    height, width = batch["image"].shape[1:3]
+    stride = round((height * width / weights.shape[-1]) ** 0.5)
+    return weights.reshape(*weights.shape[:2], height // stride, width // stride)
 
   def score(
       self, outputs: Sequence[Sequence[str] | None], references: Sequence[Sequence[str]]

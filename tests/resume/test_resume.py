@@ -8,10 +8,45 @@ import pytest
 from tests import tiny_runs
 from tests.tiny_runs import STEPS, assert_same_state, finish, start, wait_for_step, whole_run
 
+# The rate leaves all bounds after the validation at step 12; step 13 still is finite.
+DIVERGING = ["--config.optim.plateau_factor=1e35", "--config.train.epochs=3"]
+
 
 @pytest.fixture(scope="module")
 def whole(formulas):
   return whole_run(formulas)
+
+
+@pytest.fixture(scope="module")
+def broken_off(formulas, whole, tmp_path_factory):
+  """Runs that end early, side by side: name -> (workdir, what it said)."""
+  names = ("killed", "stopped", "diverged")
+  folder = tmp_path_factory.mktemp("runs")
+  workdirs = {name: folder / name for name in names}
+  flags = {"killed": [], "stopped": [], "diverged": DIVERGING}
+  processes = {name: start(formulas, workdirs[name], *flags[name]) for name in names}
+  try:
+    for name, end in (("killed", signal.SIGKILL), ("stopped", signal.SIGTERM)):
+      wait_for_step(processes[name], workdirs[name], 7)  # the newest checkpoint is of step 6
+      processes[name].send_signal(end)
+    codes = {"killed": -signal.SIGKILL, "stopped": 75, "diverged": 1}
+    said = {name: finish(processes[name], workdirs[name], codes[name]) for name in names}
+  finally:
+    for process in processes.values():
+      process.kill()
+  return {name: (workdirs[name], said[name]) for name in names}
+
+
+@pytest.fixture(scope="module")
+def gone_on(formulas, broken_off):
+  """The killed and the stopped run, started again: name -> (workdir, what it said)."""
+  workdirs = {name: broken_off[name][0] for name in ("killed", "stopped")}
+  processes = {name: start(formulas, workdir) for name, workdir in workdirs.items()}
+  try:
+    return {name: (w, finish(processes[name], w, 0)) for name, w in workdirs.items()}
+  finally:
+    for process in processes.values():
+      process.kill()
 
 
 def test_the_run_exercises_what_a_state_holds(whole):
@@ -24,44 +59,15 @@ def test_the_run_exercises_what_a_state_holds(whole):
   assert config["model"]["dropout"] > 0 and config["model"]["encoder_dropout"] > 0
 
 
-def test_killed_at_any_step_it_ends_the_same_to_the_bit(formulas, whole, tmp_path):
-  workdir = tmp_path / "killed"
-  process = start(formulas, workdir)
-  wait_for_step(process, workdir, 7)  # the newest checkpoint is of step 6
-  process.kill()
-  finish(process, workdir, -signal.SIGKILL)
-  said = finish(start(formulas, workdir), workdir, 0)
-  assert "going on from step" in said
-  assert_same_state(workdir, whole, STEPS, 0)
-
-
-def test_told_to_stop_it_saves_and_goes_on(formulas, whole, tmp_path):
-  workdir = tmp_path / "stopped"
-  process = start(formulas, workdir)
-  wait_for_step(process, workdir, 7)
-  process.terminate()
-  said = finish(process, workdir, 75)
+def test_told_to_stop_it_saves(broken_off):
+  workdir, said = broken_off["stopped"]
   newest = max(int(p.name) for p in (workdir / "checkpoints").iterdir())
   assert 7 <= newest < STEPS
   assert f"stopped at step {newest}, saved; run the same command to go on" in said
-  said = finish(start(formulas, workdir), workdir, 0)
-  assert f"going on from step {newest}" in said
-  assert_same_state(workdir, whole, STEPS, 0)
 
 
-def test_a_finished_run_has_nothing_to_do(formulas, whole):
-  before = tiny_runs.saved(whole, STEPS)
-  said = finish(start(formulas, whole), whole, 0)
-  assert f"already trained to step {STEPS}; nothing to do" in said
-  after = tiny_runs.saved(whole, STEPS)
-  assert all((before[n] == after[n]).all() for n in before)
-
-
-def test_a_run_that_diverges_stops_and_names_the_step_and_its_records(formulas, tmp_path):
-  """The rate grows out of all bounds after the validation at step 12; step 13 still is finite."""
-  workdir = tmp_path / "diverged"
-  flags = ["--config.optim.plateau_factor=1e35", "--config.train.epochs=3"]
-  said = finish(start(formulas, workdir, *flags), workdir, 1)
+def test_a_run_that_diverges_stops_and_names_the_step_and_its_records(broken_off):
+  workdir, said = broken_off["diverged"]
   told = json.loads((workdir / "diverged.json").read_text())
   assert told["step"] == 14 and told["last_good"] == 12
   assert len(told["records"]) == 8 and all(r.startswith("synthetic-") for r in told["records"])
@@ -69,3 +75,18 @@ def test_a_run_that_diverges_stops_and_names_the_step_and_its_records(formulas, 
   assert ", ".join(told["records"]) in said
   assert "the last good checkpoint is step 12; lower optim.lr or set optim.clip" in said
   assert max(int(p.name) for p in (workdir / "checkpoints").iterdir()) == 12
+
+
+@pytest.mark.parametrize("name", ["killed", "stopped"])
+def test_it_ends_the_same_to_the_bit(gone_on, whole, name):
+  workdir, said = gone_on[name]
+  assert "going on from step" in said
+  assert_same_state(workdir, whole, STEPS, 0)
+
+
+def test_a_finished_run_has_nothing_to_do(formulas, whole):
+  before = tiny_runs.saved(whole, tiny_runs.LONG_STEPS)
+  said = finish(start(formulas, whole, tiny_runs.LONG), whole, 0)
+  assert f"already trained to step {tiny_runs.LONG_STEPS}; nothing to do" in said
+  after = tiny_runs.saved(whole, tiny_runs.LONG_STEPS)
+  assert all((before[n] == after[n]).all() for n in before)
