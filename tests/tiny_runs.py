@@ -1,11 +1,13 @@
 """A tiny experiment, run in processes of its own; used by tests/resume and tests/multi_device."""
 
+import contextlib
 import functools
 import pathlib
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterable, Iterator
 
 import jax
 import numpy as np
@@ -59,22 +61,36 @@ def start(
     )
 
 
+@contextlib.contextmanager
+def all_ended(processes: Iterable[subprocess.Popen]) -> Iterator[None]:
+  """Leaves no process behind, whatever fails inside."""
+  try:
+    yield
+  finally:
+    for process in processes:
+      process.kill()
+      process.wait()
+
+
 def finish(process: subprocess.Popen, workdir: pathlib.Path, code: int, name: str = "run") -> str:
   """What a process that must end with `code` said."""
-  try:
+  with all_ended([process]):
     process.wait(timeout=300)
-  finally:
-    process.kill()
   said = pathlib.Path(f"{workdir}.{name}.log").read_text()
   assert process.returncode == code, said[-3000:]
   return said
 
 
-def wait_for_step(process: subprocess.Popen, workdir: pathlib.Path, step: int) -> None:
-  """Waits until `step` of a run with `log.every_steps = 1` is reported."""
-  lines = workdir / "metrics.jsonl"
-  while not lines.exists() or f'"step": {step},' not in lines.read_text():
-    assert process.poll() is None, f"it ended before step {step}"
+def signal_at(step: int, runs: list[tuple[subprocess.Popen, pathlib.Path, int]]) -> None:
+  """Sends each process its signal once it reports `step`; runs log every step."""
+  while runs:
+    for run in list(runs):
+      process, workdir, number = run
+      lines = workdir / "metrics.jsonl"
+      if lines.exists() and f'"step": {step},' in lines.read_text():
+        process.send_signal(number)
+        runs.remove(run)
+      assert process.poll() is None or run not in runs, f"{workdir} ended before step {step}"
     time.sleep(0.01)
 
 

@@ -1,15 +1,18 @@
 """Two processes that train one model do what one does, stop together, and leave a run to others."""
 
+import signal
+
 import pytest
 
 from tests.tiny_runs import (
     LONG,
     LONG_STEPS,
+    all_ended,
     assert_same_state,
     finish,
     free_port,
+    signal_at,
     start,
-    wait_for_step,
     whole_run,
 )
 
@@ -20,11 +23,8 @@ def start_both(formulas, workdir):
 
 
 def finish_both(processes, workdir, code) -> list[str]:
-  try:
+  with all_ended(processes):
     return [finish(p, workdir, code, str(i)) for i, p in enumerate(processes)]
-  finally:
-    for process in processes:
-      process.kill()
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +32,9 @@ def stopped(formulas, tmp_path_factory):
   """(workdir, what each said, the step) of two processes that were told to stop."""
   workdir = tmp_path_factory.mktemp("both") / "run"
   processes = start_both(formulas, workdir)
-  wait_for_step(processes[0], workdir, 7)  # JAX's service takes a second to notice the signal
-  for process in processes:
-    process.terminate()
-  said = finish_both(processes, workdir, 75)
+  with all_ended(processes):
+    signal_at(7, [(p, workdir, signal.SIGTERM) for p in processes])
+    said = finish_both(processes, workdir, 75)
   (at,) = {s.split("stopped at step ")[1].split(",")[0] for s in said}  # both at the same
   return workdir, said, int(at)
 

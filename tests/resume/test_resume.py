@@ -6,10 +6,21 @@ import signal
 import pytest
 
 from tests import tiny_runs
-from tests.tiny_runs import STEPS, assert_same_state, finish, start, wait_for_step, whole_run
+from tests.tiny_runs import (
+    STEPS,
+    all_ended,
+    assert_same_state,
+    finish,
+    signal_at,
+    start,
+    whole_run,
+)
 
-# The rate leaves all bounds after the validation at step 12; step 13 still is finite.
-DIVERGING = ["--config.optim.plateau_factor=1e35", "--config.train.epochs=3"]
+# The rate leaves all bounds after the validation at step 12; step 13 still is finite. Nobody looks
+# at a loss before the checkpoint that is due at step 16.
+DIVERGING = [
+    "--config.optim.plateau_factor=1e35", "--config.train.epochs=3", "--config.log.every_steps=100",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -20,33 +31,24 @@ def whole(formulas):
 @pytest.fixture(scope="module")
 def broken_off(formulas, whole, tmp_path_factory):
   """Runs that end early, side by side: name -> (workdir, what it said)."""
-  names = ("killed", "stopped", "diverged")
   folder = tmp_path_factory.mktemp("runs")
-  workdirs = {name: folder / name for name in names}
-  flags = {"killed": [], "stopped": [], "diverged": DIVERGING}
-  processes = {name: start(formulas, workdirs[name], *flags[name]) for name in names}
-  try:
-    for name, end in (("killed", signal.SIGKILL), ("stopped", signal.SIGTERM)):
-      wait_for_step(processes[name], workdirs[name], 7)  # the newest checkpoint is of step 6
-      processes[name].send_signal(end)
-    codes = {"killed": -signal.SIGKILL, "stopped": 75, "diverged": 1}
-    said = {name: finish(processes[name], workdirs[name], codes[name]) for name in names}
-  finally:
-    for process in processes.values():
-      process.kill()
-  return {name: (workdirs[name], said[name]) for name in names}
+  codes = {"killed": -signal.SIGKILL, "stopped": 75, "diverged": 1}
+  flags = {"diverged": DIVERGING}
+  runs = {name: start(formulas, folder / name, *flags.get(name, ())) for name in codes}
+  with all_ended(runs.values()):
+    # The newest checkpoint is of step 6 then.
+    signals = (("killed", signal.SIGKILL), ("stopped", signal.SIGTERM))
+    signal_at(7, [(runs[name], folder / name, number) for name, number in signals])
+    return {n: (folder / n, finish(runs[n], folder / n, code)) for n, code in codes.items()}
 
 
 @pytest.fixture(scope="module")
 def gone_on(formulas, broken_off):
   """The killed and the stopped run, started again: name -> (workdir, what it said)."""
   workdirs = {name: broken_off[name][0] for name in ("killed", "stopped")}
-  processes = {name: start(formulas, workdir) for name, workdir in workdirs.items()}
-  try:
-    return {name: (w, finish(processes[name], w, 0)) for name, w in workdirs.items()}
-  finally:
-    for process in processes.values():
-      process.kill()
+  runs = {name: start(formulas, workdir) for name, workdir in workdirs.items()}
+  with all_ended(runs.values()):
+    return {name: (w, finish(runs[name], w, 0)) for name, w in workdirs.items()}
 
 
 def test_the_run_exercises_what_a_state_holds(whole):
@@ -73,7 +75,7 @@ def test_a_run_that_diverges_stops_and_names_the_step_and_its_records(broken_off
   assert len(told["records"]) == 8 and all(r.startswith("synthetic-") for r in told["records"])
   assert "error: step 14 gave a loss or gradient that is not finite" in said
   assert ", ".join(told["records"]) in said
-  assert "the last good checkpoint is step 12; lower optim.lr or set optim.clip" in said
+  assert "the last good checkpoint is step 12; lower optim.lr" in said
   assert max(int(p.name) for p in (workdir / "checkpoints").iterdir()) == 12
 
 
