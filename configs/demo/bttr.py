@@ -28,10 +28,10 @@ def get_config():
   c.optim.warmup_steps = 200
   c.optim.clip = 5.0
   c.optim.ema = 0.99
-  c.train.epochs = 5
+  c.train.epochs = 4
   c.decode.max_length = 32
   c.evaluate.batch = 50
-  c.evaluate.every_epochs = 5
+  c.evaluate.every_epochs = 4
   c.evaluate.max_buckets = 2
   c.checkpoint.every_steps = 200
   return c

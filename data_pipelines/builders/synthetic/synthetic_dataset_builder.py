@@ -11,7 +11,7 @@ from data_pipelines.builders.formulas import formula_features
 from data_pipelines.builders.synthetic import drawing, grammar
 
 HEIGHT_LIMIT, WIDTH_LIMIT = 64, 160  # pixels
-MAX_TOKENS = 16
+MAX_TOKENS = 14
 PATIENCE = 10_000  # formulas drawn in a row that were all drawn before
 LICENCE = "generated, no restriction"
 
