@@ -216,7 +216,9 @@ class Plan:
     """`buckets`, and one for the records that they do not hold, if there are any."""
     lengths = self._lengths[self.records]
     out = assign(sizes, lengths, buckets) < 0
-    more = choose_buckets(sizes[out], lengths[out], 1, self.options.align) if out.any() else []
+    if len(sizes) and not out.any():
+      return list(buckets)
+    more = choose_buckets(sizes[out], lengths[out], 1, self.options.align)
     return sorted([*buckets, *more], key=lambda b: b.cost)
 
   def _choose(self, drawn: list[Int[np.ndarray, "n 2"]]) -> list[Bucket]:

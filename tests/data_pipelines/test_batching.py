@@ -209,7 +209,11 @@ def test_padding_waste_is_that_of_the_canvases():
   assert plan.padding_waste() == 1 - (16 * 16 + 16 * 32 + 32 * 32) / (4 * 32 * 32)
 
 
-def test_given_buckets_that_do_not_fit_name_the_record():
+def test_given_buckets_get_one_more_for_what_they_do_not_hold():
   sizes = np.array([[16, 16], [50, 20]], np.int32)
-  with pytest.raises(ValueError, match=r"record 1 \(size \[50 20\], 3 tokens\) fits none"):
-    Plan(sizes, np.full(2, 3), Options(batch=1), train=True, buckets=[Bucket(32, 32, 8)])
+  given = Bucket(32, 32, 8)
+  plan = Plan(sizes, np.full(2, 3), Options(batch=1), train=False, buckets=[given])
+  assert plan.buckets == [given, Bucket(64, 32, 8)]
+  assert [b.bucket for b in map(plan.__getitem__, range(2))] == plan.buckets
+  small = Plan(sizes[:1], np.full(1, 3), Options(batch=1), train=False, buckets=[given])
+  assert small.buckets == [given]
