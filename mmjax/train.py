@@ -222,7 +222,7 @@ class _Loop:
         f" pictures of {self._config.data.name}/{split.name}"
         f" ({len(self._plan.dropped)} over the size limits dropped);"
         f" {self._config.train.epochs} epochs, {len(self._plan):,} steps\n"
-        f"buckets (height x width / tokens): {shapes};"
+        f"buckets (height x width / tokens; each compiles when it first comes): {shapes};"
         f" padding waste {self._plan.padding_waste():.1%}\n"
         f"{jax.device_count()} {jax.devices()[0].platform} device(s),"
         f" {jax.process_count()} process(es)"
