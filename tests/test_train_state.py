@@ -98,7 +98,7 @@ def test_a_step_that_is_not_finite_says_so(whole, batch):
 
 def test_the_plateau_scales_the_rate(whole, batch):
   state, update = whole
-  slower = state.replace(plateau=state.plateau._replace(factor=jnp.float32(0.5)))
+  slower = state.replace(plateau=state.plateau._replace(factor=state.plateau.factor / 2))
   (fast, metrics), (slow, less) = update(state, batch, KEY), update(slower, batch, KEY)
   assert float(less["learning_rate"][0]) == 0.5 * float(metrics["learning_rate"][0]) == 0.25
   halved = jax.tree.map(lambda new, old: old + (new - old) / 2, fast.params, state.params)
