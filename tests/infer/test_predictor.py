@@ -73,7 +73,7 @@ def test_every_good_picture_is_answered_and_every_bad_one_named(answers, folder)
       assert answer.error.startswith(f"{folder / name}: ") and BAD[name] in answer.error
       assert answer.text == "" and answer.score == float("-inf")
     else:
-      assert answer.error == "" and np.isfinite(answer.score) and answer.words
+      assert answer.error == "" and np.isfinite(answer.score)
 
 
 def test_the_kind_of_file_does_not_change_the_answer(answers):
