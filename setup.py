@@ -13,7 +13,6 @@ setup(
         "absl-py>=2.1",
         "array-record>=0.8.1,<0.10",
         "clu>=0.0.12,<0.1",
-        "einops>=0.8,<1",
         "etils>=1.9,<2",
         "flax>=0.12.8,<0.14",
         "grain>=0.2.12,<0.4",
@@ -31,7 +30,7 @@ setup(
         "tqdm>=4.66,<5",
     ],
     extras_require={
-        "test": ["hypothesis>=6.100,<7", "pytest>=8.3,<10", "pytest-xdist>=3.6,<4"],
+        "test": ["hypothesis>=6.100,<7", "pytest>=8.3,<10"],
         "lint": ["mypy>=1.15,<3", "ruff>=0.9,<1"],
         "benchmarks": ["torch>=2.6,<3"],
         "gpu": ["jax[cuda12]>=0.10.2,<0.14"],
