@@ -13,6 +13,7 @@ from PIL import Image
 from data_pipelines import datasets
 from data_pipelines.builders.crohme import source
 from data_pipelines.builders.crohme.crohme_dataset_builder import Crohme, is_validation
+from data_pipelines.builders.sources import picture_size
 from data_pipelines.datasets import SourceError
 from data_pipelines.index import load_index
 from data_pipelines.prepare import prepare
@@ -143,12 +144,12 @@ def test_too_many_pixels_are_refused_undecoded():
   out = io.BytesIO()
   Image.new("1", (20_000, 20_000)).save(out, "PNG")
   with pytest.raises(ValueError, match="too many pixels"):
-    source.picture_size(out.getvalue())
+    picture_size(out.getvalue())
 
 
 @pytest.mark.parametrize("size", [(1, 1), (20_000, 20), (1, 20_000)])
 def test_odd_shapes_are_pictures(size):
-  assert source.picture_size(png(*size)) == size
+  assert picture_size(png(*size)) == size
 
 
 def test_a_caption_without_picture_and_a_picture_without_caption(made_source):

@@ -1,24 +1,20 @@
 """Reads and checks CROHME as it is supplied, before anything of it is written."""
 
-import contextlib
 import dataclasses
-import io
 import pathlib
-import warnings
-import zipfile
-import zlib
-from collections.abc import Iterator
 
-import cv2
-import numpy as np
-from PIL import Image, UnidentifiedImageError
-
-from data_pipelines.datasets import SourceError
+from data_pipelines.builders.sources import (
+    UNREADABLE,
+    Problems,
+    is_clutter,
+    open_archive,
+    picture_size,
+    read_lines,
+)
 from mmjax.text.vocabulary import SPECIALS
 
 FOLDERS = ("train", "2014", "2016")
 OPTIONAL_FOLDERS = ("2019",)
-LISTED = 20  # ids named per kind of problem
 
 LAYOUT = """\
 CROHME is not downloaded: put it into one directory laid out as
@@ -58,29 +54,6 @@ class Source:
   folders: dict[str, list[Record]]
 
 
-class Problems:
-  """What is wrong, gathered by file and kind so that one run names everything."""
-
-  def __init__(self) -> None:
-    self._found: dict[tuple[str, str], list[str]] = {}
-
-  def add(self, file: str, what: str, which: str = "") -> None:
-    self._found.setdefault((file, what), []).append(which)
-
-  def raise_any(self, directory: pathlib.Path) -> None:
-    """Raises SourceError if anything was added."""
-    if not self._found:
-      return
-    lines = []
-    for (file, what), which in self._found.items():
-      named = ", ".join(which[:LISTED])
-      more = f" and {len(which) - LISTED} more" if len(which) > LISTED else ""
-      count = f" ({len(which)})" if named else ""
-      lines.append(f"  {file}: {what}{count}{': ' if named else ''}{named}{more}")
-    found = "\n".join(lines)
-    raise SourceError(f"CROHME in {directory} cannot be used:\n{found}\n\n{LAYOUT}")
-
-
 def read_source(directory: str | pathlib.Path, progress=lambda items, **_: items) -> Source:
   """Reads every word, caption and picture of a directory laid out as `LAYOUT`.
 
@@ -91,7 +64,7 @@ def read_source(directory: str | pathlib.Path, progress=lambda items, **_: items
   Raises:
     SourceError: something is missing or damaged; names all of it.
   """
-  directory, problems = pathlib.Path(directory), Problems()
+  directory, problems = pathlib.Path(directory), Problems("CROHME", LAYOUT)
   present = [f for f in OPTIONAL_FOLDERS if (directory / f).exists()]
   words = _read_dictionary(directory, problems)
   folders = {}
@@ -104,25 +77,9 @@ def read_source(directory: str | pathlib.Path, progress=lambda items, **_: items
   return Source(tuple(words), folders)
 
 
-def _lines(directory: pathlib.Path, file: str, problems: Problems) -> list[str]:
-  """Lines of a text file, without blank ones at the end; none if it cannot be read."""
-  try:
-    text = (directory / file).read_bytes().decode("utf-8-sig")
-  except OSError as error:
-    problems.add(file, "is missing" if isinstance(error, FileNotFoundError) else str(error))
-    return []
-  except UnicodeDecodeError as error:
-    problems.add(file, f"is not UTF-8 text (byte {error.start})")
-    return []
-  if not text.strip():
-    problems.add(file, "is empty")
-    return []
-  return text.rstrip().split("\n")
-
-
 def _read_dictionary(directory: pathlib.Path, problems: Problems) -> dict[str, None]:
   words: dict[str, None] = {}
-  for number, line in enumerate(_lines(directory, "dictionary.txt", problems), start=1):
+  for number, line in enumerate(read_lines(directory, "dictionary.txt", problems), start=1):
     word = line.strip()
     if len(word.split()) != 1 or word in SPECIALS:
       problems.add("dictionary.txt", "not one word", f"line {number}")
@@ -138,7 +95,7 @@ def _read_captions(
   """Words of each id, in the order of the file."""
   file = f"{folder}/captions.txt"
   captions: dict[str, tuple[str, ...]] = {}
-  for number, line in enumerate(_lines(directory, file, problems), start=1):
+  for number, line in enumerate(read_lines(directory, file, problems), start=1):
     name, tab, text = line.partition("\t")
     name, caption = name.strip(), tuple(text.split())
     if not (name and tab and caption) or "\t" in text:
@@ -158,10 +115,10 @@ def _read_pictures(
 ) -> dict[str, tuple[bytes, int, int]] | None:
   """Bytes, height and width of each id; None if the archive cannot be read at all."""
   file, pictures = f"{folder}/images.zip", {}
-  with _archive(directory, file, problems) as archive:
+  with open_archive(directory, file, problems) as archive:
     if archive is None:
       return None
-    members = [m for m in archive.infolist() if not _is_clutter(m)]
+    members = [m for m in archive.infolist() if not is_clutter(m)]
     if not members:
       problems.add(file, "is empty")
     for member in progress(members, desc=f"checking {folder}", unit="picture"):
@@ -175,61 +132,9 @@ def _read_pictures(
       try:
         data = archive.read(member)
         pictures[name] = (data, *picture_size(data))
-      except _UNREADABLE as error:
+      except UNREADABLE as error:
         problems.add(file, "picture does not decode", f"{name} ({error})")
   return pictures
-
-
-# A damaged or encrypted member, an unknown compression, a damaged picture.
-_UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, OSError)
-
-
-@contextlib.contextmanager
-def _archive(
-    directory: pathlib.Path, file: str, problems: Problems
-) -> Iterator[zipfile.ZipFile | None]:
-  try:
-    archive = zipfile.ZipFile(directory / file)
-  except FileNotFoundError:
-    problems.add(file, "is missing")
-    yield None
-  except (zipfile.BadZipFile, OSError) as error:
-    problems.add(file, f"cannot be opened as a zip archive ({error})")
-    yield None
-  else:
-    with archive:
-      yield archive
-
-
-def _is_clutter(member: zipfile.ZipInfo) -> bool:
-  """Folders, and what macOS puts beside the files it archives."""
-  return member.is_dir() or member.filename.startswith("__MACOSX/")
-
-
-def picture_size(data: bytes) -> tuple[int, int]:
-  """Height and width of an encoded picture that was decoded to be sure of it.
-
-  Raises:
-    ValueError: not a PNG, damaged, too large to be a picture, or not one channel of 8 bits or less.
-  """
-  try:
-    with warnings.catch_warnings():
-      warnings.simplefilter("error", Image.DecompressionBombWarning)
-      # Pillow checks the sums of the chunks, and is silent where libpng writes to stderr.
-      with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-        image.verify()
-  except UnidentifiedImageError as error:
-    raise ValueError("not a valid PNG") from error
-  except (OSError, SyntaxError, ValueError, zlib.error) as error:
-    raise ValueError(str(error)) from error
-  except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-    raise ValueError("too many pixels") from error
-  pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-  if pixels is None or not pixels.size:
-    raise ValueError("incomplete")
-  if pixels.ndim != 2 or pixels.dtype != np.uint8:
-    raise ValueError(f"must be grey, 8 bits or less; is {pixels.shape} {pixels.dtype}")
-  return pixels.shape
 
 
 def _pair(
