@@ -15,7 +15,7 @@ def get_config():
   c.model.heads = 4
   c.model.layers = 2
   c.model.hidden = 256
-  c.model.dropout = 0.1
+  c.model.dropout = 0.05
   c.model.growth = 12
   c.model.encoder_layers = (2, 8)  # stride 8: the symbols are small
   c.model.encoder_dropout = 0.0
@@ -26,14 +26,14 @@ def get_config():
   c.data.max_buckets = 3
   c.data.align = 32
   c.data.in_memory = True
-  c.optim.lr = 1.5e-3
+  c.optim.lr = 2e-3
   c.optim.warmup_steps = 200
   c.optim.clip = 5.0
   c.optim.ema = 0.99
-  c.train.epochs = 4
+  c.train.epochs = 5
   c.decode.max_length = 32
   c.evaluate.batch = 50
-  c.evaluate.every_epochs = 4
+  c.evaluate.every_epochs = 5
   c.evaluate.max_buckets = 2
   c.checkpoint.every_steps = 200
   return c
