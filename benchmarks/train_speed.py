@@ -121,9 +121,9 @@ def main() -> None:
   usage.add_argument("--config", default="configs/crohme/bttr.py")
   usage.add_argument("--data_dir", default="")
   usage.add_argument("--part", type=float, default=0.05)
-  usage.add_argument("--cpu_devices", type=int, default=2)
+  usage.add_argument("--cpu_devices", type=int, default=1)
   usage.add_argument("--batch", type=int, default=8)
-  usage.add_argument("--buckets", type=int, default=16)
+  usage.add_argument("--buckets", type=int, default=24)
   a = usage.parse_args()
   overrides = {
       "data.dir": a.data_dir, "data.batch": a.batch, "data.max_buckets": a.buckets,
