@@ -1,7 +1,10 @@
 """Checkpoints of a run: the newest few to resume from, and the best by validation."""
 
+import contextlib
+import fcntl
 import functools
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -176,6 +179,36 @@ class Checkpoints:
 
 def _first_line(e: Exception) -> str:
   return (str(e).strip().splitlines() or [type(e).__name__])[0][:200]
+
+
+@contextlib.contextmanager
+def only_trainer(workdir: Path) -> Iterator[None]:
+  """Holds `workdir`, made if need be, until the end of the block or of the process.
+
+  Raises:
+    CheckpointError: another process trains there, or the folder cannot be made.
+  """
+  if jax.process_index():  # process 0 holds it for all
+    yield
+    return
+  try:
+    workdir.mkdir(parents=True, exist_ok=True)
+    folder = os.open(workdir, os.O_RDONLY)
+  except OSError as e:
+    raise CheckpointError(f"--workdir {workdir} cannot be written: {e}") from e
+  try:
+    fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+  except BlockingIOError as e:
+    os.close(folder)
+    raise CheckpointError(
+        f"another process trains in {workdir}: wait for its end, stop it, or use another --workdir"
+    ) from e
+  try:
+    yield
+  finally:
+    os.close(folder)
+    with contextlib.suppress(OSError):  # nothing was written: leave no empty folder behind
+      workdir.rmdir()
 
 
 def write_run(workdir: Path, run: dict) -> None:

@@ -15,7 +15,7 @@ from data_pipelines import pipeline
 from data_pipelines.batching import Plan
 from mmjax import config as configs
 from mmjax import experiment, optim, sharding, train_state
-from mmjax.checkpoint import CheckpointError, Checkpoints, read_run, write_run
+from mmjax.checkpoint import CheckpointError, Checkpoints, only_trainer, read_run, write_run
 from mmjax.evaluate import Evaluator
 from mmjax.progress import Progress
 from mmjax.writers import Writer
@@ -42,6 +42,11 @@ def train(config: ConfigDict, workdir: Path) -> dict[str, float]:
     Diverged: a step was not finite; names it and its records.
     Preempted: SIGTERM came; the state is saved.
   """
+  with only_trainer(workdir):
+    return _train(config, workdir)
+
+
+def _train(config: ConfigDict, workdir: Path) -> dict[str, float]:
   # Mesh.
   mesh = experiment.make_mesh(config)
   main_process = jax.process_index() == 0

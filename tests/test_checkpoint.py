@@ -14,7 +14,7 @@ from configs import tiny
 from configs.crohme import bttr_small
 from mmjax import config as configs
 from mmjax import experiment
-from mmjax.checkpoint import CheckpointError, Checkpoints, read_run, write_run
+from mmjax.checkpoint import CheckpointError, Checkpoints, only_trainer, read_run, write_run
 from mmjax.config import ConfigError
 from mmjax.optim import new_plateau
 from mmjax.train import train
@@ -246,3 +246,22 @@ def test_a_run_is_not_continued_with_another_vocabulary(started):
   write_run(workdir, run)
   with pytest.raises(CheckpointError, match=r"another vocabulary .*only there: \['strange'\]"):
     train(config, workdir)
+
+
+def test_a_second_process_is_kept_out_of_a_workdir_until_the_first_ends(tmp_path):
+  workdir = tmp_path / "run"
+  hold = "import pathlib, sys\nfrom mmjax.checkpoint import only_trainer\n"
+  hold += "with only_trainer(pathlib.Path(sys.argv[1])):\n  print('held', flush=True)\n  input()"
+  other = subprocess.Popen(
+      [sys.executable, "-c", hold, str(workdir)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+  )
+  try:
+    assert other.stdout.readline() == b"held\n"
+    with pytest.raises(CheckpointError, match=f"another process trains in {workdir}"):
+      train(bttr_small.get_config(), workdir)
+  finally:
+    other.kill()  # a lock that outlived its process would need a hand to remove it
+    other.communicate()
+  with only_trainer(workdir):
+    assert workdir.is_dir()
+  assert not workdir.exists()  # nothing was written: no empty folder stays

@@ -32,7 +32,7 @@ def get_config():
   c.optim.clip = 5.0
   c.optim.plateau_factor = 0.0
   c.optim.ema = 0.999
-  c.train.epochs = 45
+  c.train.epochs = 32
   c.decode.max_length = 100
   c.evaluate.every_epochs = 4
   return c
