@@ -23,7 +23,7 @@ demo: $(INSTALLED)
 	$(BIN)/python -m mmjax.main --workdir=$(DEMO) --mode=evaluate --split=test
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -30,7 +30,7 @@ setup(
         "tqdm>=4.66,<5",
     ],
     extras_require={
-        "test": ["hypothesis>=6.100,<7", "pytest>=8.3,<10"],
+        "test": ["hypothesis>=6.100,<7", "pytest>=8.3,<10", "pytest-xdist>=3.6,<4"],
         "lint": ["mypy>=1.15,<3", "ruff>=0.9,<1"],
         "benchmarks": ["torch>=2.6,<3"],
         "gpu": ["jax[cuda12]>=0.10.2,<0.14"],
