@@ -24,10 +24,10 @@ def measure(
       never exact.
 
   Returns:
-    Statistics whose scores (0..1) are `bleu_multi`: BLEU-4 as Moses' multi-bleu computes it, clipped
-    counts and lengths summed over the samples, no smoothing, the reference length nearest to the
-    hypothesis; `edit`: 1 - sum of token edit distances / sum of the longer lengths, each with the
-    nearest reference; `exact`: share of samples equal to a reference.
+    Statistics whose scores (0..1) are `bleu_multi`: BLEU-4 as Moses' multi-bleu computes it,
+    clipped counts and lengths summed over the samples, no smoothing, the reference length nearest
+    to the hypothesis; `edit`: 1 - sum of token edit distances / sum of the longer lengths, each
+    with the nearest reference; `exact`: share of samples equal to a reference.
 
   Raises:
     ValueError: no samples, lengths that differ, or a sample without reference.
