@@ -16,13 +16,18 @@ def tokens(
     ValueError: no samples, lengths that differ, a sample without reference, or one string where a
       list of strings should be.
   """
+  check(references, hypotheses)
+  return ([[r.split() for r in sample] for sample in references],
+          [None if h is None else h.split() for h in hypotheses])
+
+
+def check(references: Sequence[Sequence[str]], hypotheses: Sequence[str | None]) -> None:
+  """Raises ValueError for what `tokens` refuses."""
   check_lengths(references, hypotheses)
   for number, sample in enumerate(references):
     if isinstance(sample, str) or not sample:
       raise ValueError(
         f"references[{number}] is {sample!r}; give a list of one or more strings for each sample")
-  return ([[r.split() for r in sample] for sample in references],
-          [None if h is None else h.split() for h in hypotheses])
 
 
 def check_lengths(references: Sequence, hypotheses: Sequence) -> None:
