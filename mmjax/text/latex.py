@@ -46,7 +46,7 @@ def normalise(tokens: Sequence[str]) -> list[str]:
 
 def canonical(tree: Group) -> Group:
   """The tree that `normalise` writes; changes and returns `tree`."""
-  for node in reversed(list(latex_tree.walk(tree))):  # what is inside a node comes before it
+  for node in reversed(latex_tree.compounds(tree)):  # what is inside a node comes before it
     if isinstance(node, Group):
       _without_redundant_groups(node)
     elif isinstance(node, Command):

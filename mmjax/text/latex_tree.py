@@ -7,7 +7,8 @@ keep a stack of their own, since models write formulas far deeper than Python re
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 
 class MalformedError(ValueError):
@@ -112,6 +113,8 @@ class Array:
 Node = Symbol | Group | Command | Scripted | Infix | Array
 Part = str | Node | Script
 
+_LEAVES = (str, Symbol)
+
 SUB, SUP = ("_", r"\sb"), ("^", r"\sp")
 LIMITS = (r"\limits", r"\nolimits")
 ROW_BREAKS = (r"\\", r"\cr", r"\tabularnewline")
@@ -203,27 +206,28 @@ def parse(tokens: Sequence[str]) -> Group:
 def write(tree: Part) -> list[str]:
   """The tokens of a tree."""
   out = []
-  stack = [tree]
+  stack = [iter((tree,))]
   while stack:
-    part = stack.pop()
-    if isinstance(part, str):
-      out.append(part)
-    elif isinstance(part, Symbol):
-      out.append(part.token)
+    for part in stack[-1]:
+      if isinstance(part, str):
+        out.append(part)
+      elif isinstance(part, Symbol):
+        out.append(part.token)
+      else:
+        stack.append(iter(part.parts()))
+        break
     else:
-      stack.extend(reversed(part.parts()))
+      stack.pop()
   return out
 
 
-def walk(tree: Part) -> Iterator[Node | Script]:
-  """The tree's nodes and scripts, each before those inside it, in the order written."""
-  stack = [tree]
-  while stack:
-    part = stack.pop()
-    if not isinstance(part, str):
-      yield part
-      if not isinstance(part, Symbol):
-        stack.extend(reversed(part.parts()))
+def compounds(tree: Part) -> list[Node | Script]:
+  """The tree's nodes and scripts but for its symbols, each before those inside it."""
+  out: list[Any] = [] if isinstance(tree, _LEAVES) else [tree]
+  for part in out:  # which grows on the way
+    inner = part.items if part.__class__ is Group else part.parts()
+    out += [p for p in inner if not isinstance(p, _LEAVES)]
+  return out
 
 
 class _Parser:

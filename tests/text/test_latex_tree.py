@@ -14,8 +14,8 @@ from mmjax.text.latex_tree import (
   Script,
   Scripted,
   Symbol,
+  compounds,
   parse,
-  walk,
   write,
 )
 from tests.text.round_trip import failures, read
@@ -111,12 +111,11 @@ def test_tree_of_an_array():
     (r"\begin", "{", "array", "}", "{", "c", "c", "}"), (r"\end", "{", "array", "}"))])
 
 
-def test_walk_meets_outer_nodes_first():
+def test_compounds_come_before_what_is_inside_them():
   tree = tree_of(r"\frac { a } b ^ c")
-  kinds = [type(node).__name__ for node in walk(tree)]
-  assert kinds == ["Group", "Scripted", "Command", "Group", "Symbol", "Group", "Symbol", "Script",
-                   "Group", "Symbol"]
-  assert [node.token for node in walk(tree) if isinstance(node, Symbol)] == ["a", "b", "c"]
+  kinds = [type(node).__name__ for node in compounds(tree)]
+  assert kinds == ["Group", "Scripted", "Command", "Script", "Group", "Group", "Group"]
+  assert compounds(Symbol("x")) == compounds("x") == []
 
 
 @pytest.mark.parametrize("opening, closing", [
