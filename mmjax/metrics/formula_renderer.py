@@ -33,9 +33,15 @@ Draw = Callable[[Sequence[str]], list[Picture | None]]
 DOTS_PER_INCH = 200
 _SECONDS = 10  # for one formula; TeX can be made to run for ever
 _BATCH = 16  # formulas in one run of TeX
-_PAGE = "\\begin{displaymath}\n%s\n\\end{displaymath}\n\\clearpage\n"
+_PAGES = {
+  "latex": "\\begin{displaymath}\n%s\n\\end{displaymath}\n\\clearpage\n",
+  # A page of a PDF cuts off what goes over its edge, so each is as large as its formula.
+  "pdflatex": "\\setbox0\\hbox{$\\displaystyle\n%s\n$}\\pdfpagewidth\\dimexpr\\wd0+8pt\\relax"
+              "\\pdfpageheight\\dimexpr\\ht0+\\dp0+8pt\\relax\\shipout\\box0\n",
+}
 _PREAMBLE = r"""\documentclass[12pt]{article}
 \pagestyle{empty}
+\ifdefined\pdfoutput\ifnum\pdfoutput>0 \pdfhorigin=4pt \pdfvorigin=4pt \fi\fi
 \usepackage{amsmath,amssymb}
 \newcommand{\oldmatrix}[1]{\begin{matrix}#1\end{matrix}}
 \newcommand{\oldpmatrix}[1]{\begin{pmatrix}#1\end{pmatrix}}
@@ -196,7 +202,7 @@ def _prepared(formula: str) -> str:
 
 
 def typeset(
-    bodies: Sequence[str], programs: tuple[str, str], preamble: str = ""
+    bodies: Sequence[str], programs: tuple[str, str], preamble: str = "", smooth: bool = True
 ) -> list[Image.Image | None]:
   """A page of each body of display mathematics, cropped, or None.
 
@@ -207,6 +213,8 @@ def typeset(
     bodies: what stands in a display.
     programs: that turns LaTeX into pages and that turns pages into pictures.
     preamble: what is to be added to it.
+    smooth: whether edges have colours in between; without, of pdftoppm only, a page has no colours
+      but those of its symbols.
   """
   pages: list[Image.Image | None] = [None] * len(bodies)
   todo = [[i] for i, body in enumerate(bodies) if not _is_formula(body)]
@@ -214,8 +222,9 @@ def typeset(
   todo += [sound] if sound else []
   while todo:
     batch = todo.pop()
+    some = [bodies[i] for i in batch]
     with tempfile.TemporaryDirectory() as folder:
-      done, clean = _run([bodies[i] for i in batch], programs, preamble, pathlib.Path(folder))
+      done, clean = _run(some, programs, preamble, smooth, pathlib.Path(folder))
     if len(batch) == 1 and done:
       pages[batch[0]] = done[0]
     elif len(batch) > 1 and clean and len(done) == len(batch):
@@ -235,13 +244,14 @@ def _is_formula(body: str) -> bool:
 
 
 def _run(
-    bodies: Sequence[str], programs: tuple[str, str], preamble: str, folder: pathlib.Path
+    bodies: Sequence[str], programs: tuple[str, str], preamble: str, smooth: bool,
+    folder: pathlib.Path,
 ) -> tuple[list[Image.Image], bool]:
   """The pages of one run, and whether TeX had nothing to complain of."""
-  source = "".join([_PREAMBLE, preamble, "\\begin{document}\n", *(_PAGE % b for b in bodies),
-                    "\\end{document}\n"])
-  (folder / "f.tex").write_text(source, encoding="utf-8")
   typesetter, rasteriser = programs
+  pages = [_PAGES[typesetter] % body for body in bodies]
+  source = "".join([_PREAMBLE, preamble, "\\begin{document}\n", *pages, "\\end{document}\n"])
+  (folder / "f.tex").write_text(source, encoding="utf-8")
   seconds = _SECONDS + len(bodies)
   status = _call([typesetter, "-interaction=batchmode", "-no-shell-escape", "f.tex"], folder,
                  seconds)
@@ -253,14 +263,15 @@ def _run(
     command = ["dvipng", "-q", "-D", resolution, "-T", "tight", "-bg", "White", "--truecolor",
                "-o", "p%06d.png", "f.dvi"]
   else:
-    command = ["pdftoppm", "-r", resolution, "f.pdf", "p"]
+    gray = ["-aa", "yes", "-aaVector", "yes"] if smooth else ["-aa", "no", "-aaVector", "no"]
+    command = ["pdftoppm", "-r", resolution, *gray, "f.pdf", "p"]
   if _call(command, folder, seconds) is None:
     return [], False
-  pages = []
+  pictures = []
   for path in sorted(folder.glob("p*.p[np][gm]")):
     with Image.open(path) as image:
-      pages.append(image.convert("RGB"))
-  return pages, status == 0
+      pictures.append(image.convert("RGB"))
+  return pictures, status == 0
 
 
 def _call(command: list[str], folder: pathlib.Path, seconds: float) -> int | None:

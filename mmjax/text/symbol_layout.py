@@ -24,26 +24,26 @@ _WITH_LIMITS = frozenset((
   r"\min", r"\sup", r"\inf", r"\det", r"\gcd", r"\Pr"))
 _LIMIT_COMMANDS = frozenset((r"\mathop", r"\operatorname*", r"\overbrace", r"\underbrace"))
 # Names of one symbol.
-_SYNONYMS = {
+SYNONYMS = {
   "<": r"\lt", ">": r"\gt", r"\le": r"\leq", r"\ge": r"\geq", r"\ne": r"\neq",
   r"\to": r"\rightarrow", r"\gets": r"\leftarrow", r"\dots": r"\ldots", r"\ast": "*",
   r"\lbrace": r"\{", r"\rbrace": r"\}", r"\lbrack": "[", r"\rbrack": "]", r"\vert": "|",
   r"\lvert": "|", r"\rvert": "|", r"\Vert": r"\|", r"\lVert": r"\|", r"\rVert": r"\|",
   r"\land": r"\wedge", r"\lor": r"\vee", r"\lnot": r"\neg", "'": r"\prime", r"\owns": r"\ni"}
-_NO_SYMBOL = frozenset((
+NO_SYMBOL = frozenset((
   "", "~", r"\,", r"\;", r"\:", r"\!", r"\>", "\\ ", "\\", r"\quad", r"\qquad", r"\enspace",
   r"\thinspace", r"\displaystyle", r"\textstyle", r"\scriptstyle", r"\scriptscriptstyle", r"\rm",
   r"\bf", r"\it", r"\cal", r"\sf", r"\tt", r"\mit", r"\boldmath", r"\tiny", r"\scriptsize",
   r"\footnotesize", r"\small", r"\normalsize", r"\large", r"\Large", r"\big", r"\Big", r"\bigg",
   r"\Bigg", r"\bigl", r"\Bigl", r"\biggl", r"\Biggl", r"\bigr", r"\Bigr", r"\biggr", r"\Biggr",
   r"\bigm", r"\Bigm", r"\nonumber"))
-_SEEN_THROUGH = frozenset((
+SEEN_THROUGH = frozenset((
   *latex_tree.FONTS, *latex_tree.TEXTS, r"\operatorname", r"\operatorname*", r"\mathop",
   r"\mathrel", r"\mathbin", r"\mathord", r"\mathopen", r"\mathclose", r"\mathpunct", r"\smash",
   r"\llap", r"\rlap", r"\ensuremath"))
-_LEFT_OUT = frozenset((
+LEFT_OUT = frozenset((
   r"\hspace", r"\vspace", r"\label", r"\phantom", r"\hphantom", r"\vphantom", r"\rule"))
-_FRACTIONS = frozenset((r"\frac", r"\dfrac", r"\tfrac", r"\cfrac"))
+FRACTIONS = frozenset((r"\frac", r"\dfrac", r"\tfrac", r"\cfrac"))
 _NAMED_FRACTIONS = {r"\binom": r"\binom", r"\choose": r"\binom", r"\atop": r"\atop",
                     r"\brace": r"\brace", r"\brack": r"\brack"}
 
@@ -130,7 +130,7 @@ class _Drawing:
 
   def _symbol(self, name: str) -> None:
     """Places the next symbol of the run."""
-    name = _SYNONYMS.get(name, name)
+    name = SYNONYMS.get(name, name)
     if name == r"\Gamma" and self.quirks.capital_gamma:
       name = r"\gamma"
     parent = self.start if self.at is None else (self.at, RIGHT)
@@ -155,7 +155,7 @@ class _Drawing:
   def _place(self, node: "Node | _Pending") -> "list[Node | _Pending]":
     """Places a node's own symbol; gives back what goes on in the same row."""
     if isinstance(node, Symbol):
-      if node.token not in _NO_SYMBOL:
+      if node.token not in NO_SYMBOL:
         self._symbol(node.token)
     elif isinstance(node, Group):
       return [*_fence(node.opening), *node.items, *_fence(node.closing)]
@@ -207,15 +207,15 @@ class _Drawing:
 
   def _command(self, node: Command) -> "list[Node | _Pending]":
     name, arguments = node.name, node.arguments
-    if name in _SEEN_THROUGH:
+    if name in SEEN_THROUGH:
       return [arguments[-1]]
-    if name in _LEFT_OUT:
+    if name in LEFT_OUT:
       return []
     if name in (r"\stackrel", r"\overset", r"\underset"):
       mark = "_" if name == r"\underset" else "^"
       scripts = [Script(r"\limits"), Script(mark, arguments[0])]
       return [arguments[1], _Pending(scripts, True, self.at)]
-    if name in _FRACTIONS or name in _NAMED_FRACTIONS:
+    if name in FRACTIONS or name in _NAMED_FRACTIONS:
       self._symbol(_NAMED_FRACTIONS.get(name, "-"))
       self._hang(ABOVE, arguments[0])
       self._hang(BELOW, arguments[1])
