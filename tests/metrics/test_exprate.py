@@ -1,10 +1,11 @@
 """Recognition rates of formulas."""
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmjax.metrics.exprate import exprate, per_sample
+from mmjax.metrics.exprate import exprate, measure, per_sample
 from mmjax.text.latex import tokenize
 
 token_lists = st.lists(st.sampled_from(["x", "1", "{", "}", "_", "^", r"\limits"]), max_size=8)
@@ -85,3 +86,41 @@ def test_crohme_list_against_itself_with_limits(shared):
   assert scores["exprate"] == (1147 - 83) / 1147
   assert scores["normalised_exprate"] == 1
   assert scores["normalised_ser"] == 0
+
+
+def test_measure_gives_the_scores_of_exprate():
+  references = ["x + 1", "a b", r"\sum _ { i } y", "x"]
+  hypotheses = ["x + 1", None, r"\sum \limits _ i y", "y z"]
+  measured = measure([[r] for r in references], hypotheses)
+  scores = exprate([h and h.split() for h in hypotheses], [r.split() for r in references])
+  assert measured.corpus() == scores
+  np.testing.assert_array_equal(measured.samples()["exprate"], [1, 0, 0, 0])
+  np.testing.assert_array_equal(measured.samples()["exprate_2"], [1, 0, 0, 1])
+  np.testing.assert_array_equal(measured.samples()["normalised_exprate"], [1, 0, 1, 0])
+  np.testing.assert_array_equal(measured.samples()["ser"], [0, 1, 3 / 6, 2])
+
+
+def test_the_nearest_reference_counts():
+  measured = measure([["a b c d", "x y"], ["x", "z"]], ["x", "z"])
+  assert measured.corpus()["exprate"] == 0.5
+  assert measured.corpus()["exprate_1"] == 1
+  assert measured.corpus()["ser"] == 1 / 3
+
+
+def test_an_empty_reference_is_recognised_by_an_empty_hypothesis():
+  samples = measure([[""], [""], [""], ["x"]], ["", "x", None, "x"]).samples()
+  np.testing.assert_array_equal(samples["exprate"], [1, 0, 0, 1])
+  np.testing.assert_array_equal(samples["ser"], [0, 1, 0, 0])
+
+
+@pytest.mark.parametrize("references, hypotheses, message", [
+  ([], [], "0 hypotheses for 0 references"),
+  ([["x"], ["y"]], ["x"], "1 hypotheses for 2 references"),
+  ([["x"], "y"], ["x", "y"], r"references\[1\] is 'y'; give a list"),
+  ([[]], ["x"], r"references\[0\] is \[\]"),
+  ([[""]], ["x"], "1 references hold 0 tokens"),
+  ([["{ }"]], ["x"], "1 references hold 0 tokens"),
+])
+def test_measure_refuses_bad_input(references, hypotheses, message):
+  with pytest.raises(ValueError, match=message):
+    measure(references, hypotheses)
