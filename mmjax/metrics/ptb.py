@@ -60,7 +60,7 @@ def _lines(text: str) -> list[str]:
   """The tokens of each line, with a blank between two, as the tokenizer writes them."""
   lines: list[str] = []
   line: list[str] = []
-  match, start = _SCANNER.match, 0
+  match, plain, start = _SCANNER.match, _PLAIN_WORDS.match, 0
   while start < len(text):
     first = text[start]
     if first == " ":
@@ -72,6 +72,10 @@ def _lines(text: str) -> list[str]:
       lines.append(" ".join(line))
       line = []
       start += 1
+      continue
+    if run := plain(text, start):
+      start = run.end() - 1
+      line.append(text[run.start():start])
       continue
     number, end = match(text, start)
     rule = _RULES[number]
@@ -98,6 +102,9 @@ def _units(char: str) -> tuple[int, int]:
 _BREAK_INSIDE = re.compile("[\r\n\v\f\u2028\u2029]")
 _BEYOND_BMP = re.compile("[\U00010000-\U0010ffff]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+# Most of all text, and no rule does anything to it.
+_PLAIN_WORDS = re.compile(
+  "(?:(?!(?:cannot|gimme|gonna|gotta|lemme|wanna) )[a-z]+ )+", re.ASCII | re.IGNORECASE)
 
 
 # ---- How tokens are written --------------------------------------------------------------------
