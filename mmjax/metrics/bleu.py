@@ -38,16 +38,16 @@ def measure(references: Sequence[Sequence[str]], hypotheses: Sequence[str]) -> M
     [np.arange(samples), np.repeat(np.arange(samples), [len(r) for r in references])])
   statistics = np.zeros((samples, 10))
   statistics[:, _LENGTH] = lengths = words.lengths[:samples]
-  for n, counts in enumerate(words.counts()):
-    key = sample_of[counts.caption] * len(counts.first) + counts.gram
+  for n, counts in enumerate(ngrams.count(words.numbers, words.lengths)):
+    key = sample_of[counts.caption] * counts.grams + counts.gram
     hypothesis = counts.caption < samples
     # The largest count in any one reference of the sample.
     held, place = np.unique(key[~hypothesis], return_inverse=True)
     most = np.zeros(len(held) + 1, np.int64)
-    np.maximum.at(most, place, counts.count[~hypothesis])
+    np.maximum.at(most, place, counts.times[~hypothesis])
     found = np.searchsorted(held, key[hypothesis])
     found[np.append(held, -1)[found] != key[hypothesis]] = len(held)
-    matched = np.minimum(counts.count[hypothesis], most[found])
+    matched = np.minimum(counts.times[hypothesis], most[found])
     statistics[:, n] = np.bincount(counts.caption[hypothesis], matched, samples)
     statistics[:, 4 + n] = np.maximum(lengths - n, 0)
   # Closest first, of two the shorter.

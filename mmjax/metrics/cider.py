@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from mmjax.metrics import captions, ngrams
 from mmjax.metrics.measured import Measured, Scores
@@ -29,9 +29,9 @@ def document_frequencies(references: Sequence[Sequence[str]]) -> Frequencies:
   words = ngrams.read([caption for sample in references for caption in sample])
   picture = np.repeat(np.arange(len(references)), [len(r) for r in references])
   out: dict[tuple[str, ...], int] = {}
-  for n, counts in enumerate(words.counts(), 1):
-    numbers = _pictures_with(counts, picture).tolist()
-    out.update(zip(words.spell(n, counts.first), numbers))
+  levels = ngrams.count(words.numbers, words.lengths)
+  for counts, spelled in zip(levels, ngrams.spell(levels, words.names)):
+    out.update(zip(spelled, pictures_with(counts, picture).tolist()))
   return Frequencies(len(references), out)
 
 
@@ -72,19 +72,22 @@ def measure(
   apart = bigrams[samples:] - bigrams[sample_of[samples:]]
   penalty = np.exp(-(apart**2) / (2 * SIGMA**2))
   damped, plain = np.zeros(len(penalty)), np.zeros(len(penalty))
-  for n, counts in enumerate(words.counts(), 1):
+  levels = ngrams.count(words.numbers, words.lengths)
+  known = [] if frequencies is None else [
+    np.array([frequencies.counts.get(gram, 0) for gram in spelled])
+    for spelled in ngrams.spell(levels, words.names)]
+  for n, counts in enumerate(levels):
     reference = counts.caption >= samples
     if frequencies is None:
       held = counts._replace(caption=counts.caption[reference], gram=counts.gram[reference])
-      frequency = _pictures_with(held, sample_of)
+      frequency = pictures_with(held, sample_of)
     else:
-      get = frequencies.counts.get
-      frequency = np.array([get(g, 0) for g in words.spell(n, counts.first)])
+      frequency = known[n]
     idf = np.log(pictures) - np.log(np.maximum(frequency, 1))
-    weight = counts.count * idf[counts.gram]
+    weight = counts.times * idf[counts.gram]
     norm = np.sqrt(np.bincount(counts.caption, weight**2, len(sample_of)))
     # For each n-gram of a reference its weight in the hypothesis of the sample.
-    key = sample_of[counts.caption] * len(counts.first) + counts.gram
+    key = sample_of[counts.caption] * counts.grams + counts.gram
     hypothesis_key, hypothesis_weight = key[~reference], weight[~reference]
     place = np.searchsorted(hypothesis_key, key[reference])
     there = np.append(hypothesis_key, -1)[place] == key[reference]
@@ -110,10 +113,12 @@ def caution(pictures: int) -> str:
           "pictures; score more pictures together or give the frequencies of a larger set")
 
 
-def _pictures_with(counts: ngrams.Counts, picture: np.ndarray) -> np.ndarray:
+def pictures_with(
+    counts: ngrams.Counts, picture: Int[np.ndarray, "C"]
+) -> Int[np.ndarray, "G"]:
   """For each n-gram in how many pictures it is; `picture` of each caption."""
-  pairs = np.unique(picture[counts.caption] * len(counts.first) + counts.gram)
-  return np.bincount(pairs % max(len(counts.first), 1), minlength=len(counts.first))
+  pairs = np.unique(picture[counts.caption] * counts.grams + counts.gram)
+  return np.bincount(pairs % max(counts.grams, 1), minlength=counts.grams)
 
 
 def _summarise(sums: Float[np.ndarray, "*R 3"]) -> Scores:

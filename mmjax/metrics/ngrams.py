@@ -15,14 +15,21 @@ class Counts(NamedTuple):
   Attributes:
     caption: [E] number of the caption.
     gram: [E] number of the n-gram, the same in all captions.
-    count: [E] how often it is there, at least once.
-    first: [G] a place in `Words.numbers` where each n-gram begins.
+    times: [E] how often it is there, at least once.
+    prefix: [G] of each n-gram, by number, the number of what stands before its last word.
+    last: [G] the number of its last word. N-grams are numbered by prefix, then by last word.
   """
 
   caption: Int[np.ndarray, "E"]
   gram: Int[np.ndarray, "E"]
-  count: Int[np.ndarray, "E"]
-  first: Int[np.ndarray, "G"]
+  times: Int[np.ndarray, "E"]
+  prefix: Int[np.ndarray, "G"]
+  last: Int[np.ndarray, "G"]
+
+  @property
+  def grams(self) -> int:
+    """How many different n-grams there are."""
+    return len(self.last)
 
 
 class Words(NamedTuple):
@@ -38,26 +45,38 @@ class Words(NamedTuple):
   numbers: Int[np.ndarray, "L"]
   lengths: Int[np.ndarray, "C"]
 
-  def counts(self) -> list[Counts]:
-    """Counts of n-grams of one, two, three and four words."""
-    caption = np.repeat(np.arange(len(self.lengths)), self.lengths)
-    left = np.repeat(np.cumsum(self.lengths), self.lengths) - np.arange(len(caption))
-    gram, out = np.zeros(len(caption), np.int64), []
-    for n in range(1, LONGEST + 1):
-      starts = np.flatnonzero(left >= n)
-      # An n-gram is the one that is a word shorter and one more word.
-      longer = gram[starts] * len(self.names) + self.numbers[starts + n - 1]
-      _, first, numbers = np.unique(longer, return_index=True, return_inverse=True)
-      gram[starts] = numbers
-      pairs, count = np.unique(caption[starts] * len(first) + numbers, return_counts=True)
-      of, which = np.divmod(pairs, max(len(first), 1))
-      out.append(Counts(of, which, count, starts[first]))
-    return out
 
-  def spell(self, n: int, first: Int[np.ndarray, "G"]) -> list[tuple[str, ...]]:
-    """The words of the n-grams that begin at the places `first`."""
-    columns = [[self.names[i] for i in self.numbers[first + k]] for k in range(n)]
-    return list(zip(*columns))
+def count(numbers: Int[np.ndarray, "L"], lengths: Int[np.ndarray, "C"]) -> list[Counts]:
+  """Counts of the n-grams of one, two, three and four words.
+
+  Args:
+    numbers: of all words of all captions, one caption after another, from 0.
+    lengths: words of each caption.
+  """
+  caption = np.repeat(np.arange(len(lengths)), lengths)
+  left = np.repeat(np.cumsum(lengths), lengths) - np.arange(len(caption))
+  words = int(numbers.max(initial=0)) + 1
+  gram, out = np.zeros(len(caption), np.int64), []
+  for n in range(1, LONGEST + 1):
+    starts = np.flatnonzero(left >= n)
+    # An n-gram is the one that is a word shorter and one more word.
+    longer = gram[starts] * words + numbers[starts + n - 1]
+    different, gram[starts] = np.unique(longer, return_inverse=True)
+    pairs, times = np.unique(
+      caption[starts] * len(different) + gram[starts], return_counts=True)
+    of, which = np.divmod(pairs, max(len(different), 1))
+    out.append(Counts(of, which, times, *np.divmod(different, words)))
+  return out
+
+
+def spell(counts: Sequence[Counts], names: Sequence[str]) -> list[list[tuple[str, ...]]]:
+  """The words of each n-gram, for each length."""
+  out: list[list[tuple[str, ...]]] = [[()]]
+  for level in counts:
+    before = out[-1]
+    out.append([
+      (*before[p], names[w]) for p, w in zip(level.prefix.tolist(), level.last.tolist())])
+  return out[1:]
 
 
 def read(captions: Sequence[str]) -> Words:
