@@ -117,8 +117,9 @@ def pictures_with(
     counts: ngrams.Counts, picture: Int[np.ndarray, "C"]
 ) -> Int[np.ndarray, "G"]:
   """For each n-gram in how many pictures it is; `picture` of each caption."""
-  pairs = np.unique(picture[counts.caption] * counts.grams + counts.gram)
-  return np.bincount(pairs % max(counts.grams, 1), minlength=counts.grams)
+  pairs = np.sort(picture[counts.caption] * counts.grams + counts.gram)
+  once = np.diff(pairs, prepend=-1) > 0
+  return np.bincount(pairs[once] % max(counts.grams, 1), minlength=counts.grams)
 
 
 def _summarise(sums: Float[np.ndarray, "*R 3"]) -> Scores:

@@ -1,5 +1,6 @@
 """Counts of the n-grams of many captions at once: numbers in arrays instead of tuples in dicts."""
 
+import collections
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -81,8 +82,12 @@ def spell(counts: Sequence[Counts], names: Sequence[str]) -> list[list[tuple[str
 
 def read(captions: Sequence[str]) -> Words:
   """The words of tokenised captions."""
-  numbers: dict[str, int] = {}
-  split = [caption.split() for caption in captions]
-  flat = [numbers.setdefault(word, len(numbers)) for words in split for word in words]
-  return Words(
-    list(numbers), np.array(flat, dtype=np.int64), np.array([len(w) for w in split], np.int64))
+  numbers: dict[str, int] = collections.defaultdict(lambda: len(numbers))
+  flat: list[str] = []
+  lengths = []
+  for caption in captions:
+    words = caption.split()
+    lengths.append(len(words))
+    flat += words
+  coded = np.fromiter(map(numbers.__getitem__, flat), np.int64, len(flat))
+  return Words(list(numbers), coded, np.array(lengths, np.int64))

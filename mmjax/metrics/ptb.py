@@ -40,8 +40,10 @@ def tokenize_all(texts: Sequence[str]) -> list[list[str]]:
     The tokens of each caption.
 
   Raises:
-    TypeError: one of them is not a string.
+    TypeError: one of them is not a string, or one string for all.
   """
+  if isinstance(texts, str):
+    raise TypeError(f"the captions are one string, {texts!r}; give a list, or use `tokenize`")
   for i, text in enumerate(texts):
     if not isinstance(text, str):
       raise TypeError(f"caption {i} is {text!r}, not a string; leave it out or give its text")
