@@ -22,7 +22,8 @@ rock 'n' roll, rock'n'roll, y'all, y'know, ma'am, o'clock, O'Brien, d'Artagnan, 
 the '90s, '50s, class of '99, 'em, 'til 'till, ol' dogs' cap'n cont'd nor'easter s'mores ev'ry li'l
 he'd she'll they've we're I'm don't DON'T n't shouldn’t it’s it`s &apos;s it&apos;s
 "a" "1" "$" " ' '' ''' ` `` ```
-&quot;quoted&quot; &quot; &QUOT; &APOS; &amp; &AMP; AT&amp;T caf&eacute; &lt;b&gt; &#39; &nbsp; &mdash; &HT; &foo;
+&quot;quoted&quot; &quot; &QUOT; &APOS; &amp; &AMP; AT&amp;T caf&eacute; &lt;b&gt; &#39;
+&nbsp; &mdash; &HT; &foo; a&nbsp;b
 ... .... ..... ...... .. . . . . … .a ..a
 - -- --- ---- ----- – — ― a-b a--b a- -a
 ( ) [ ] { } < > << >> -LRB- -rrb- -LSB-
@@ -33,10 +34,12 @@ $ US$ $5 £5 €5 ¢ ¥ ₤ 5% # ## #tag #1 #a1 @ @@ @bob @1
 555-1234 555 123 4567 (555) 123-4567 +1 555 123-4567 123.456.7890 x² H₂O 10°C
 U.S. U.S.A. U.K. a.m. p.m. e.g. i.e. Ph.D. Ed.D. J.R.R. a.k.a. u.s.-u.k. non-U.S. Canada-U.S.
 Mr. Mrs. Dr. St. Ste. Ave. Mt. Capt. vs. cf. Prof. Miss. miss. Mass. mass. Ill. ill. Wash. wash.
-Jan. Sept. Mon. Thurs. Inc. Co. Cos. Corp. Ltd. etc. Jr. Rd. Blvd. Bldg. No. 5 no. fig. 3 p. 5 pp. 7 art. 2
+Jan. Sept. Mon. Thurs. Inc. Co. Cos. Corp. Ltd. etc. Jr. Rd. Blvd. Bldg.
+No. 5 no. fig. 3 p. 5 pp. 7 art. 2 bldg. 3 Art.
 co. ltd Co. Ltd. pty. limited
 Inc. The end. U.S. The flag. plan B. It works. A. A b. U.S. <b> x
-http://example.com/a?b=c. https://x.org/, www.foo.com foo.com bar.net/x.html. HTTP://A.B me@x.com <me@x.com>
+http://example.com/a?b=c. https://x.org/, www.foo.com foo.com bar.net/x.html.
+HTTP://A.B me@x.com <me@x.com> http://a.b/(c) x@y www.a.b.co.uk/x?y=z!
 file.txt a.jpg, b.c! c++ C# f# x.py: a.b.zip readme.TXT
 :) :-) :( ;) :D =P :o) (^_^) ^_^ x_x (-_-) ('-`) :'( 8)
 <b> </b> <br/> <a href="x y"> <a b='c d' e> <!-- c --> <?xml?> < a > <1>
@@ -49,7 +52,7 @@ a.b.c. a., a., b.; x-y., x-y. A&B., 5., 5.
 """
 PIECES = STRINGS.split() + ["\t", "\u00a0", "\u2009", "\u3000", "\u200b", "\0", "\x01", "\x7f",
                             "\x80", "\x85", "\x92", "\x93", "\x96", "\x9f", "\ufeff", "\ue000"]
-WORDS = "a the man A The dog runs in snow Two red it It".split()
+WORDS = ["a", "the", "man", "A", "The", "dog", "runs", "in", "snow", "Two", "red", "it", "It"]
 
 
 def lines() -> list[str]:

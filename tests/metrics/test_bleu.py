@@ -49,7 +49,8 @@ def test_worked_example(hypotheses, corpus):
 
 
 def test_worked_example_by_sample():
-  assert np.array(listed(bleu.measure(REFERENCES, HYPOTHESES).samples())) == pytest.approx(np.array([
+  found = np.array(listed(bleu.measure(REFERENCES, HYPOTHESES).samples()))
+  assert found == pytest.approx(np.array([
     [1, 1, .7514772929], [1, .7071067811, .6135786403], [.8735804646, .4641588833, .3839094252],
     [.7952707286, 7.0710678e-5, 5.7099926e-5]]), abs=1e-9)
 
@@ -58,7 +59,8 @@ def test_worked_example_by_sample():
 def test_equals_the_definition(pairs):
   references, hypotheses = zip(*pairs)
   measured = bleu.measure(references, hypotheses)
-  assert listed(measured.corpus()) == pytest.approx(by_definition(references, hypotheses), abs=1e-12)
+  expected = by_definition(references, hypotheses)
+  assert listed(measured.corpus()) == pytest.approx(expected, abs=1e-12)
   each = np.array(listed(measured.samples())).T
   for row, pair in zip(each, pairs):
     assert row == pytest.approx(by_definition(*([side] for side in pair)), abs=1e-12)

@@ -50,8 +50,8 @@ def test_worked_example(hypotheses, corpus, samples):
 @given(references_of_pictures, st.data())
 def test_equals_the_definition(references, data):
   hypotheses = data.draw(st.lists(captions, min_size=len(references), max_size=len(references)))
-  counts = collections.Counter(
-    g for refs in references for g in {g for c in refs for n in range(1, 5) for g in grams_of(c, n)})
+  grams = [{g for c in r for n in range(1, 5) for g in grams_of(c, n)} for r in references]
+  counts = collections.Counter(g for of_picture in grams for g in of_picture)
   frequencies = cider.document_frequencies(references)
   assert frequencies == (len(references), counts)
   measured = cider.measure(references, hypotheses)
