@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mmjax.metrics import ptb
 from mmjax.metrics.ptb import tokenize, tokenize_all
 from tests.metrics import official_sets as sets
 
@@ -29,6 +30,12 @@ def test_every_kind_of_token():
   ("coco", sets.coco)])
 def test_every_caption_of_a_set(name, captions, shared):
   assert sets.digest(tokens(captions(shared))) == RECORD["digests"][name]
+
+
+def test_letters_are_those_of_the_tokenizer_whatever_python_knows():
+  plane = [chr(i) for i in range(0x10000)]
+  assert sum(map(ptb._is_letter, plane)) == 48462
+  assert sum(map(ptb._is_capital, plane)) == 973
 
 
 def test_line_breaks_are_blanks():
