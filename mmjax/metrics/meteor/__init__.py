@@ -51,7 +51,9 @@ def measure(references: Sequence[Sequence[str]], hypotheses: Sequence[str]) -> M
   if len(references) != len(hypotheses) or not hypotheses:
     raise ValueError(f"{len(hypotheses)} hypotheses for {len(references)} lists of references; "
                      "give one hypothesis for each list, and at least one")
-  for i, captions in enumerate(references):
+  for i, (captions, text) in enumerate(zip(references, hypotheses)):
+    if not isinstance(text, str):
+      raise ValueError(f"hypotheses[{i}] is {text!r}; give a text, empty where there is none")
     if isinstance(captions, str) or not any(caption.strip() for caption in captions):
       raise ValueError(f"references[{i}] is {captions!r}; give a list of captions with text")
   folder = data_lib.package()
@@ -106,9 +108,9 @@ def _statistics(hypothesis: Sequence[str], reference: Sequence[str], matches: li
   for m in matches:
     spans = ((m.other_start, m.other_length), (m.start, m.length))
     for side, (start, length) in enumerate(spans):
-      functions = sum(sides[side][start : start + length])
-      out[4 + 4 * m.module + side] += length - functions
-      out[6 + 4 * m.module + side] += functions
+      function = sum(sides[side][start : start + length])
+      out[4 + 4 * m.module + side] += length - function
+      out[6 + 4 * m.module + side] += function
       out[-2 + side] += length
   whole = chunks == 1 and out[-2] == len(hypothesis) and out[-1] == len(reference)
   out[-3] = 0 if whole else chunks  # one chunk that is all there is breaks nothing

@@ -61,9 +61,9 @@ class Aligner:
 
     self._modules = modules
 
-  def sentences(self, texts: Iterable[Sequence[str]]) -> list[Sentence]:
-    """Looks up the phrases of many sentences at once."""
-    texts = [tuple(words) for words in texts]
+  def sentences(self, captions: Iterable[Sequence[str]]) -> list[Sentence]:
+    """Looks up the phrases of many captions at once."""
+    texts = [tuple(words) for words in captions]
     if self._paraphrases is None:
       return [Sentence(words, ((),) * len(words), {}) for words in texts]
     cut = [[[" ".join(words[i:j]) for j in range(i + 1, min(len(words), i + LONGEST_PHRASE) + 1)]

@@ -1,5 +1,6 @@
-"""METEOR's word lists and paraphrase table, read from the package `pycocoevalcap` on this machine."""
+"""METEOR's word lists and paraphrase table, from the installed package pycocoevalcap."""
 
+import array
 import functools
 import gzip
 import hashlib
@@ -97,7 +98,7 @@ def package() -> pathlib.Path | None:
 
 @functools.cache
 def load(folder: pathlib.Path) -> Data:
-  """Reads everything; the first call on a machine takes a minute to pack the paraphrase table.
+  """Reads everything; the first call on a machine packs the paraphrase table, half a minute.
 
   Args:
     folder: what `package` returns.
@@ -148,9 +149,9 @@ def _paraphrases(table: pathlib.Path) -> Paraphrases:
 
 def _pack(table: pathlib.Path, folder: pathlib.Path) -> None:
   """Writes the table's three arrays to a folder, whole or not at all."""
-  logging.info("packing %s into %s: once, about a minute", table, folder)
+  logging.info("packing %s into %s: once, about half a minute", table, folder)
   numbers: dict[bytes, int] = {}
-  pairs = []
+  pairs = array.array("i")
   with gzip.open(table, "rb") as lines:
     for _, source, target in zip(lines, lines, lines):  # a probability comes first
       pairs.append(numbers.setdefault(source, len(numbers)))
@@ -159,7 +160,7 @@ def _pack(table: pathlib.Path, folder: pathlib.Path) -> None:
   order = np.argsort(hashes)
   place = np.empty(len(order), np.int32)
   place[order] = np.arange(len(order), dtype=np.int32)
-  sources, targets = place[np.array(pairs, np.int32).reshape(-1, 2).T]
+  sources, targets = place[np.frombuffer(pairs, np.int32).reshape(-1, 2).T]
   starts = np.concatenate([[0], np.cumsum(np.bincount(sources, minlength=len(order)))])
   arrays = Paraphrases(hashes[order], starts.astype(np.int32),
                        targets[np.argsort(sources, kind="stable")])

@@ -11,7 +11,8 @@ import re
 _VOWELS = "aeiouy"
 # Consonants include Y, a y that stands for one.
 _REGION = re.compile(f"[{_VOWELS}][^{_VOWELS}]")
-_SHORT_SYLLABLE = re.compile(f"(?:[^{_VOWELS}][{_VOWELS}][^{_VOWELS}wxY]|^[{_VOWELS}][^{_VOWELS}])$")
+_SHORT_SYLLABLE = re.compile(
+  f"(?:[^{_VOWELS}][{_VOWELS}][^{_VOWELS}wxY]|^[{_VOWELS}][^{_VOWELS}])$")
 _VOWEL = re.compile(f"[{_VOWELS}]")
 
 _WHOLE = {
