@@ -17,7 +17,7 @@ from absl import logging
 from jaxtyping import Float
 
 from mmjax.metrics.measured import Measured, Scores
-from mmjax.metrics.meteor import data as data_lib
+from mmjax.metrics.meteor import data
 from mmjax.metrics.meteor.aligner import WEIGHTS, Aligner, Match
 from mmjax.metrics.meteor.normaliser import normalise
 
@@ -56,26 +56,26 @@ def measure(references: Sequence[Sequence[str]], hypotheses: Sequence[str]) -> M
       raise ValueError(f"hypotheses[{i}] is {text!r}; give a text, empty where there is none")
     if isinstance(captions, str) or not any(caption.strip() for caption in captions):
       raise ValueError(f"references[{i}] is {captions!r}; give a list of captions with text")
-  folder = data_lib.package()
+  folder = data.package()
   if folder is None:
     logging.warning("METEOR counts exact and stem matches alone (score meteor_exact_stem): the "
-                    "official one needs the package pycocoevalcap; %s", data_lib.INSTALL)
-  data = data_lib.load(folder) if folder else data_lib.Data()
+                    "official one needs the package pycocoevalcap; %s", data.INSTALL)
+  known = data.load(folder) if folder else data.Data()
   name = "meteor" if folder else "meteor_exact_stem"
 
   def summarise(sums: Float[np.ndarray, "*R S"]) -> Scores:
     return {name: score(sums)}
 
-  aligner = Aligner(data)
+  aligner = Aligner(known)
   texts = [text for group, text in zip(references, hypotheses) for text in (*group, text)]
-  sentences = iter(aligner.sentences(normalise(text, data.prefixes) for text in texts))
+  sentences = iter(aligner.sentences(normalise(text, known.prefixes) for text in texts))
   rows = []
   for group in references:
     candidates = [next(sentences) for _ in group]
     hypothesis = next(sentences)
     options = np.array([
       _statistics(hypothesis.words, reference.words, *aligner.align(hypothesis, reference),
-                  data.function_words) for reference in candidates])
+                  known.function_words) for reference in candidates])
     rows.append(options[np.argmax(score(options))])
   return Measured(np.array(rows), summarise)
 

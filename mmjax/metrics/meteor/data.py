@@ -1,6 +1,5 @@
 """METEOR's word lists and paraphrase table, from the installed package pycocoevalcap."""
 
-import array
 import functools
 import gzip
 import hashlib
@@ -10,6 +9,8 @@ import pathlib
 import shutil
 import tempfile
 import zipfile
+import zlib
+from array import array
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -151,11 +152,14 @@ def _pack(table: pathlib.Path, folder: pathlib.Path) -> None:
   """Writes the table's three arrays to a folder, whole or not at all."""
   logging.info("packing %s into %s: once, about half a minute", table, folder)
   numbers: dict[bytes, int] = {}
-  pairs = array.array("i")
-  with gzip.open(table, "rb") as lines:
-    for _, source, target in zip(lines, lines, lines):  # a probability comes first
-      pairs.append(numbers.setdefault(source, len(numbers)))
-      pairs.append(numbers.setdefault(target, len(numbers)))
+  pairs = array("i")
+  try:
+    with gzip.open(table, "rb") as lines:
+      for _, source, target in zip(lines, lines, lines):  # a probability comes first
+        pairs.append(numbers.setdefault(source, len(numbers)))
+        pairs.append(numbers.setdefault(target, len(numbers)))
+  except (OSError, EOFError, zlib.error) as error:
+    raise ValueError(f"{table} cannot be read ({error}); install pycocoevalcap again") from error
   hashes = np.array([_hash(phrase.rstrip(b"\n")) for phrase in numbers], np.uint64)
   order = np.argsort(hashes)
   place = np.empty(len(order), np.int32)
@@ -167,8 +171,8 @@ def _pack(table: pathlib.Path, folder: pathlib.Path) -> None:
   folder.parent.mkdir(parents=True, exist_ok=True)
   unfinished = pathlib.Path(tempfile.mkdtemp(dir=folder.parent))
   try:
-    for name, array in arrays._asdict().items():
-      np.save(unfinished / f"{name}.npy", array)
+    for name, values in arrays._asdict().items():
+      np.save(unfinished / f"{name}.npy", values)
     try:
       unfinished.rename(folder)
     except OSError:
