@@ -1,6 +1,7 @@
 """METEOR against the official program's recorded numbers, worked examples and invariants."""
 
 import gzip
+import json
 import logging
 import subprocess
 import sys
@@ -65,14 +66,20 @@ def test_single_pairs(package, hypothesis, reference, expected):
   assert corpus([[reference]], [hypothesis]) == pytest.approx(expected, abs=1e-10)
 
 
+def test_a_long_paraphrase_is_worth_half_its_words_in_the_search(package):
+  # At its weight in the score, .6, a paraphrase of five words would win here over single words.
+  measured = meteor.measure([["a drawn picture of a man and a woman on a bench"]],
+                            ["a photo of a man and woman on a bench"])
+  official = [10, 12, 6, 7, 3, 3, 6, 6, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 3, 10, 10]
+  assert measured.statistics.tolist() == [official]
+
+
 def test_an_empty_hypothesis_weighs_on_the_corpus(package):
   assert corpus(REFERENCES, [HYPOTHESES[0], "", HYPOTHESES[2]]) == pytest.approx(
     0.3018104244, abs=1e-10)
 
 
 def test_official_chinese_sample(package, shared):
-  import json
-
   folder = shared / "data/aic_icc"
   rows = json.loads((folder / "eval_sample_reference.json").read_text())["annotations"]
   references = [[row["caption"] for row in rows[i : i + 5]] for i in range(0, 15, 5)]
@@ -218,7 +225,9 @@ def test_a_package_without_its_files_is_named(tmp_path):
   ([["a"]], ["a", "b"], "2 hypotheses for 1 lists"),
   ([["a"], []], ["a", "b"], r"references\[1\] is \[\]"),
   ([["a"], ["b"], ["", " "]], ["a", "b", "c"], r"references\[2\] is \['', ' '\]"),
-  ([["a"], "a cat"], ["a", "b"], r"references\[1\] is 'a cat'")])
+  ([["a"], "a cat"], ["a", "b"], r"references\[1\] is 'a cat'"),
+  ([["a"], ["b", None]], ["a", "b"], r"references\[1\] is \['b', None\]"),
+  ([["a"], ["b"]], ["a", None], r"hypotheses\[1\] is None; give a text")])
 def test_bad_input_is_refused(no_package, references, hypotheses, message):
   with pytest.raises(ValueError, match=message):
     meteor.measure(references, hypotheses)

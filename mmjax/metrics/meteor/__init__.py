@@ -54,7 +54,8 @@ def measure(references: Sequence[Sequence[str]], hypotheses: Sequence[str]) -> M
   for i, (captions, text) in enumerate(zip(references, hypotheses)):
     if not isinstance(text, str):
       raise ValueError(f"hypotheses[{i}] is {text!r}; give a text, empty where there is none")
-    if isinstance(captions, str) or not any(caption.strip() for caption in captions):
+    if (isinstance(captions, str) or not all(isinstance(caption, str) for caption in captions)
+        or not any(caption.strip() for caption in captions)):
       raise ValueError(f"references[{i}] is {captions!r}; give a list of captions with text")
   folder = data.package()
   if folder is None:

@@ -16,9 +16,6 @@ EXACT, STEM, SYNONYM, PARAPHRASE = range(4)
 WEIGHTS = (1.0, 0.6, 0.8, 0.6)
 BEAM = 40
 
-# The search compares whole numbers: of a match of n words what its weight leaves of n, cut down, so
-# that one inexact word counts nothing and a paraphrase of two words as one.
-_VALUE = tuple(tuple(int(n * weight) for n in range(LONGEST_PHRASE + 1)) for weight in WEIGHTS)
 # One number orders partial alignments: value, then chunks, then distance.
 _CHUNK = 1 << 32
 _WORTH = 1 << 48
@@ -47,7 +44,6 @@ class Aligner:
 
   def __init__(self, data: Data):
     self._paraphrases = data.paraphrases
-    self._numbers: dict[str, int] = {}
     self._targets = functools.cache(data.paraphrases.of) if data.paraphrases else None
     synonyms = functools.cache(data.synonyms.of) if data.synonyms else None
 
@@ -177,6 +173,7 @@ def _search(candidates: list[list[Match]], hypothesis_length: int) -> tuple[list
 
 
 def _cost(cost: int, match: Match, end: int) -> int:
-  value = _VALUE[match.module]
-  worth = value[match.length] + value[match.other_length]
+  # While it searches, the program has other weights than in the score, and no fractions: a word in
+  # an inexact match is worth a half, cut down to whole numbers on either side.
+  worth = 2 if match.module == EXACT else match.length // 2 + match.other_length // 2
   return cost - worth * _WORTH + _CHUNK * (end >= 0 and match.other_start != end)
