@@ -2,6 +2,9 @@
 
 from setuptools import find_packages, setup
 
+# The word lists and tables of METEOR (100 MB); only its files are used, it is never imported.
+METRICS = ["pycocoevalcap>=1.2,<2"]
+
 setup(
     name="mmjax",
     version="0.1.0",
@@ -30,8 +33,9 @@ setup(
         "tqdm>=4.66,<5",
     ],
     extras_require={
-        "test": ["hypothesis>=6.100,<7", "pytest>=8.3,<10", "pytest-xdist>=3.6,<4"],
+        "test": ["hypothesis>=6.100,<7", "pytest>=8.3,<10", "pytest-xdist>=3.6,<4", *METRICS],
         "lint": ["mypy>=1.15,<3", "ruff>=0.9,<1"],
+        "metrics": METRICS,
         "benchmarks": ["torch>=2.6,<3"],
         "gpu": ["jax[cuda12]>=0.10.2,<0.14"],
         "tpu": ["jax[tpu]>=0.10.2,<0.14"],
