@@ -1,0 +1,184 @@
+"""Scores of files, as a table or as JSON."""
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mmjax.metrics import bootstrap, files, preparation, registry
+from mmjax.metrics.measured import Measured
+from mmjax.metrics.registry import Choice, NotAvailableError
+
+
+class Options(NamedTuple):
+  """How to score; see `python -m mmjax.metrics --help`."""
+
+  language: preparation.Language
+  unit: preparation.Unit
+  intervals: bool
+  samples: int
+  seed: int
+
+
+class Result(NamedTuple):
+  """Everything that was found, ready to be printed.
+
+  Attributes:
+    scores: {name: value}; not a number where it has none.
+    intervals: {name: (low, high)}, of those that have one.
+    differences: of the second system, where there is one.
+    per_sample: {name: value of each sample}.
+    not_available: {metric: why}.
+    ids: of the samples.
+    notes: what a reader of the scores should know.
+  """
+
+  scores: dict[str, float]
+  intervals: dict[str, bootstrap.Interval]
+  differences: dict[str, bootstrap.Difference]
+  per_sample: dict[str, np.ndarray]
+  not_available: dict[str, str]
+  ids: list[str]
+  notes: list[str]
+
+
+def score(
+    choices: Sequence[Choice],
+    references: files.Texts,
+    systems: Sequence[files.Texts],
+    options: Options,
+    given: dict[str, Any],
+) -> Result:
+  """Scores one system, or two of them against each other.
+
+  Raises:
+    ValueError: the files are not about the same samples, or cannot be scored.
+  """
+  notes = [*references.notes]
+  hypotheses = []
+  for system in systems:
+    ids, texts, found = files.align(references.texts, system.texts)
+    hypotheses.append(found)
+    notes += system.notes
+    most = max(map(len, found))
+    if most > 1:
+      notes.append(f"up to {most} hypotheses a sample: the first is scored, diversity takes all")
+  if len(ids) == 1 and any(choice.name == "cider" for choice in choices):
+    notes.append("CIDEr of one picture alone is 0: it weighs words by the pictures they are in")
+  result = Result({}, {}, {}, {}, {}, ids, notes)
+  for choice in choices:
+    try:
+      measured = [_measure(choice, texts, found, options, given) for found in hypotheses]
+    except NotAvailableError as e:
+      result.not_available[choice.name] = str(e)
+      continue
+    except ValueError as e:
+      raise ValueError(f"{choice.name}: {e}") from e
+    _add(result, choice, measured, options)
+  return result
+
+
+def _measure(
+    choice: Choice, references: list[list[str]], hypotheses: list[list[str]], options: Options,
+    given: dict[str, Any],
+) -> Measured:  # fmt: skip
+  first = [texts[0] for texts in hypotheses]
+  prepared = preparation.prepared(
+      choice.metric.preparation, options.language, options.unit, references, first
+  )
+  return registry.measure(choice.metric, *prepared, **given)
+
+
+def _add(result: Result, choice: Choice, measured: Sequence[Measured], options: Options) -> None:
+  corpus = measured[0].corpus()
+  wanted = corpus if choice.scores is None else choice.scores
+  why = f"{choice.metric.module} gives {', '.join(corpus)} here"
+  for name in choice.scores or choice.metric.scores:
+    if name not in corpus:
+      result.not_available[name] = why
+  keep = lambda scores: {name: scores[name] for name in corpus if name in wanted}
+  draws: dict[str, Any] = {"samples": options.samples, "seed": options.seed}
+  result.scores.update(keep(corpus))
+  result.per_sample.update(keep(measured[0].samples()))
+  if options.intervals:
+    result.intervals.update(keep(bootstrap.intervals(measured[0], **draws)))
+  if len(measured) > 1:
+    result.differences.update(keep(bootstrap.compare(measured[0], measured[1], **draws)))
+
+
+def as_json(result: Result, options: Options) -> str:
+  """One object: the scores by name, and beside them how they were made."""
+  out: dict[str, Any] = {name: _finite(value) for name, value in result.scores.items()}
+  if options.intervals:
+    out["intervals"] = {k: [_finite(v) for v in pair] for k, pair in result.intervals.items()}
+  if result.differences:
+    out["compare"] = {
+        name: {
+            "difference": _finite(d.difference),
+            "interval": [_finite(v) for v in d.interval],
+            "p_value": d.p_value,
+        }
+        for name, d in result.differences.items()
+    }
+  out |= {
+      "samples": len(result.ids),
+      "language": options.language,
+      "unit": options.unit,
+      "resamples": options.samples,
+      "seed": options.seed,
+      "not_available": result.not_available,
+      "notes": result.notes,
+  }
+  return json.dumps(out, ensure_ascii=False)
+
+
+def as_table(result: Result, options: Options) -> str:
+  """The scores as aligned lines, and what a reader should know."""
+  head = ["metric", "score"]
+  columns: list[Callable[[str], str]] = [str, lambda name: _number(result.scores[name])]
+  if options.intervals:
+    head.append("95 % interval")
+    columns.append(lambda name: _interval(result.intervals.get(name)))
+  if result.differences:
+    head += ["difference", "95 % interval", "p"]
+    columns += [
+        lambda name: f"{result.differences[name].difference:+.4f}",
+        lambda name: _interval(result.differences[name].interval),
+        lambda name: f"{result.differences[name].p_value:.3f}",
+    ]
+  rows = [head, *([column(name) for column in columns] for name in result.scores)]
+  widths = [max(map(len, column)) for column in zip(*rows)]
+  lines = ["  ".join(cell.ljust(w) if i == 0 else cell.rjust(w)
+                     for i, (cell, w) in enumerate(zip(row, widths))) for row in rows]  # fmt: skip
+  count = len(result.ids)
+  unit = "word" if options.unit == "word" else "character"
+  lines += ["", f"{count} sample{'s' * (count != 1)}, language {options.language}, by {unit}"
+            + (f", {options.samples} resamples" if options.intervals else "")]  # fmt: skip
+  if result.differences:
+    lines.append("difference: of --compare less --hyps; p: of a difference so large by chance")
+  lines += [f"note: {note}" for note in result.notes]
+  lines += [f"{name} not available: {why}" for name, why in result.not_available.items()]
+  return "\n".join(lines)
+
+
+def write_per_sample(path: Path, result: Result) -> None:
+  """A JSON line for each sample: its id and its scores."""
+  with path.open("w") as lines:
+    for i, name in enumerate(result.ids):
+      row = {"id": name} | {k: _finite(float(v[i])) for k, v in result.per_sample.items()}
+      lines.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def _finite(value: float) -> float | None:
+  return float(value) if math.isfinite(value) else None
+
+
+def _number(value: float) -> str:
+  return f"{value:.4f}" if math.isfinite(value) else "none"
+
+
+def _interval(pair: bootstrap.Interval | None) -> str:
+  return f"{_number(pair[0])} to {_number(pair[1])}" if pair else ""

@@ -1,0 +1,59 @@
+"""Texts as metrics want them: words joined by single blanks."""
+
+import functools
+import importlib
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from mmjax.metrics.registry import NotAvailableError, Preparation
+from mmjax.text import chinese, latex
+
+Language = Literal["en", "zh"]
+Unit = Literal["word", "char"]
+Prepare = Callable[[str], str]
+
+
+def preparations(kind: Preparation, language: Language, unit: Unit) -> tuple[Prepare, Prepare]:
+  """How references and how hypotheses become tokens; the two differ in Chinese alone.
+
+  `formula`: split at blanks; a formula without any is cut into LaTeX tokens. `caption`: the PTB
+  tokens of coco-caption, in Chinese of words (`unit="word"`) or characters, by the protocol of AI
+  Challenger: references that hold blanks between characters are words already.
+
+  Raises:
+    NotAvailableError: a tokenizer is missing.
+  """
+  if kind == "raw":
+    return str.strip, str.strip
+  if kind == "formula":
+    return _formula, _formula
+  try:
+    ptb = importlib.import_module("mmjax.metrics.ptb")
+  except ImportError as e:
+    raise NotAvailableError(f"the tokenizer of captions is missing ({e})") from e
+  tokens = lambda text: " ".join(ptb.tokenize(text))
+  if language == "en":
+    return tokens, tokens
+  cut = chinese.characters if unit == "char" else chinese.words
+  try:
+    cut("")
+  except ImportError as e:
+    raise NotAvailableError(str(e)) from e
+  written = lambda text: tokens(" ".join(cut(text)))
+  segmented = lambda text: tokens(chinese.without_stops(text))
+  given = lambda text: segmented(text) if chinese.is_segmented(text) else written(text)
+  return (given if unit == "word" else written), written
+
+
+def prepared(
+    kind: Preparation, language: Language, unit: Unit,
+    references: Sequence[Sequence[str]], hypotheses: Sequence[str],
+) -> tuple[list[list[str]], list[str]]:  # fmt: skip
+  """References and hypotheses through `preparations`; each text once."""
+  reference, hypothesis = map(functools.cache, preparations(kind, language, unit))
+  return [[reference(t) for t in texts] for texts in references], list(map(hypothesis, hypotheses))
+
+
+def _formula(text: str) -> str:
+  tokens = text.split()
+  return " ".join(latex.tokenize(text) if len(tokens) == 1 else tokens)
