@@ -2,6 +2,10 @@
 
 from setuptools import find_packages, setup
 
+# Versions of jieba cut words differently, so scores and vocabularies hang on it.
+JIEBA = "jieba>=0.42.1,<0.43"
+CAPTIONS = [JIEBA, "sentencepiece>=0.2,<0.3"]
+
 setup(
     name="mmjax",
     version="0.1.0",
@@ -30,7 +34,9 @@ setup(
         "tqdm>=4.66,<5",
     ],
     extras_require={
-        "test": ["hypothesis>=6.100,<7", "pytest>=8.3,<10"],
+        "captions": CAPTIONS,
+        "metrics": [JIEBA],
+        "test": ["hypothesis>=6.100,<7", "pytest>=8.3,<10", *CAPTIONS],
         "lint": ["mypy>=1.15,<3", "ruff>=0.9,<1"],
         "benchmarks": ["torch>=2.6,<3"],
         "gpu": ["jax[cuda12]>=0.10.2,<0.14"],
