@@ -61,7 +61,7 @@ CAPTIONS = [c.split() for c in ("a dog", "a cat", "the dog", "<unk> a <eos> <eos
 def test_captions_make_a_vocabulary_of_frequent_words():
   vocabulary = Vocabulary.from_captions(CAPTIONS, 2)
   assert vocabulary.words == ("<unk>", "a", "dog")
-  assert vocabulary.encode("a cat dog zebra <unk>".split()) == [4, 3, 5, 3, 3]
+  assert vocabulary.encode(["a", "cat", "dog", "zebra", "<unk>"]) == [4, 3, 5, 3, 3]
   assert vocabulary.decode([4, 3, EOS, 5]) == ["a", "<unk>"]
   assert Vocabulary.from_captions(CAPTIONS, 1).words == ("<unk>", "a", "dog", "cat", "the")
   with pytest.raises(ValueError, match="no word stands 4 times"):
