@@ -6,6 +6,7 @@ import textwrap
 from pathlib import Path
 
 from mmjax.metrics import command, files, registry
+from mmjax.metrics.clipscore import Embeddings
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,7 +22,11 @@ def main(arguments: list[str] | None = None) -> int:
     choices = registry.choose(name.strip() for name in o.metrics.split(",") if name.strip())
     references = files.read_references(o.refs)
     systems = [files.read_hypotheses(path) for path in (o.hyps, o.compare) if path]
-    result = command.score(choices, references, systems, options, {})
+    given = {
+        "clip_embeddings": o.clip_embeddings and Embeddings.load(o.clip_embeddings),
+        "train_captions": o.train_captions and _all_texts(o.train_captions),
+    }
+    result = command.score(choices, references, systems, options, given)
   except ValueError as e:
     print(f"metrics: {e}", file=sys.stderr)
     return 2
@@ -33,6 +38,10 @@ def main(arguments: list[str] | None = None) -> int:
     return 1
   print((command.as_json if o.json else command.as_table)(result, options))
   return 0 if result.scores else 1
+
+
+def _all_texts(path: Path) -> set[str]:
+  return {text for texts in files.read_references(path).texts.values() for text in texts}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -58,6 +67,10 @@ def _parser() -> argparse.ArgumentParser:
       help="of Chinese captions (%(default)s)")  # fmt: skip
   add("--compare", type=Path, metavar="FILE",
       help="hypotheses of another system on the same samples")  # fmt: skip
+  add("--clip_embeddings", type=Path, metavar="FILE",
+      help="vectors of pictures and texts, of python -m mmjax.infer.embed")  # fmt: skip
+  add("--train_captions", type=Path, metavar="FILE",
+      help="what the system was trained on, for novelty")  # fmt: skip
   add("--intervals", action=argparse.BooleanOptionalAction, default=True,
       help="95 %% intervals of the scores")  # fmt: skip
   add("--samples", type=int, default=1000, metavar="N", help="resamples (%(default)s)")

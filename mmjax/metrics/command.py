@@ -1,5 +1,6 @@
 """Scores of files, as a table or as JSON."""
 
+import functools
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -60,53 +61,67 @@ def score(
   notes = [*references.notes]
   hypotheses = []
   for system in systems:
-    ids, texts, found = files.align(references.texts, system.texts)
-    hypotheses.append(found)
+    ids, texts, written = files.align(references.texts, system.texts)
+    hypotheses.append(written)
     notes += system.notes
-    most = max(map(len, found))
+    most = max(map(len, written))
     if most > 1:
       notes.append(f"up to {most} hypotheses a sample: the first is scored, diversity takes all")
   if len(ids) == 1 and any(choice.name == "cider" for choice in choices):
     notes.append("CIDEr of one picture alone is 0: it weighs words by the pictures they are in")
   result = Result({}, {}, {}, {}, {}, ids, notes)
+  given = given | {"ids": ids}
   for choice in choices:
     try:
-      measured = [_measure(choice, texts, found, options, given) for found in hypotheses]
+      found = [_measure(choice, texts, each, options, given) for each in hypotheses]
     except NotAvailableError as e:
       result.not_available[choice.name] = str(e)
-      continue
     except ValueError as e:
       raise ValueError(f"{choice.name}: {e}") from e
-    _add(result, choice, measured, options)
+    else:
+      _add(result, choice, found, options)
   return result
+
+
+class _Found(NamedTuple):
+  """What a metric says of one system."""
+
+  measured: Measured
+  corpus: dict[str, float]  # of what does not add up
 
 
 def _measure(
     choice: Choice, references: list[list[str]], hypotheses: list[list[str]], options: Options,
     given: dict[str, Any],
-) -> Measured:  # fmt: skip
-  first = [texts[0] for texts in hypotheses]
-  prepared = preparation.prepared(
-      choice.metric.preparation, options.language, options.unit, references, first
-  )
-  return registry.measure(choice.metric, *prepared, **given)
+) -> _Found:  # fmt: skip
+  kind = choice.metric.preparation
+  prepare = preparation.preparations(kind, options.language, options.unit)
+  reference, hypothesis = map(functools.cache, prepare)
+  texts = [[reference(text) for text in found] for found in references]
+  sets = [[hypothesis(text) for text in found] for found in hypotheses]
+  given = given | {"sets": sets}
+  if "train_captions" in choice.metric.optional and given["train_captions"] is not None:
+    given["train_captions"] = {reference(text) for text in given["train_captions"]}
+  measured = registry.measure(choice.metric, texts, [found[0] for found in sets], **given)
+  return _Found(measured, registry.corpus(choice.metric, sets))
 
 
-def _add(result: Result, choice: Choice, measured: Sequence[Measured], options: Options) -> None:
-  corpus = measured[0].corpus()
-  wanted = corpus if choice.scores is None else choice.scores
-  why = f"{choice.metric.module} gives {', '.join(corpus)} here"
+def _add(result: Result, choice: Choice, found: Sequence[_Found], options: Options) -> None:
+  measured, corpus = found[0]
+  scores = measured.corpus() | corpus
+  wanted = scores if choice.scores is None else choice.scores
   for name in choice.scores or choice.metric.scores:
-    if name not in corpus:
-      result.not_available[name] = why
-  keep = lambda scores: {name: scores[name] for name in corpus if name in wanted}
+    if name not in scores:
+      result.not_available[name] = choice.metric.missing.get(
+          name, f"{choice.metric.module} gives {', '.join(scores)} here")  # fmt: skip
+  keep = lambda values: {name: values[name] for name in values if name in wanted}
   draws: dict[str, Any] = {"samples": options.samples, "seed": options.seed}
-  result.scores.update(keep(corpus))
-  result.per_sample.update(keep(measured[0].samples()))
+  result.scores.update(keep(scores))
+  result.per_sample.update(keep(measured.samples()))
   if options.intervals:
-    result.intervals.update(keep(bootstrap.intervals(measured[0], **draws)))
-  if len(measured) > 1:
-    result.differences.update(keep(bootstrap.compare(measured[0], measured[1], **draws)))
+    result.intervals.update(keep(bootstrap.intervals(measured, **draws)))
+  if len(found) > 1:
+    result.differences.update(keep(bootstrap.compare(measured, found[1].measured, **draws)))
 
 
 def as_json(result: Result, options: Options) -> str:
@@ -142,12 +157,14 @@ def as_table(result: Result, options: Options) -> str:
   if options.intervals:
     head.append("95 % interval")
     columns.append(lambda name: _interval(result.intervals.get(name)))
+  of_difference = lambda show: (
+      lambda name: show(result.differences[name]) if name in result.differences else "")
   if result.differences:
     head += ["difference", "95 % interval", "p"]
     columns += [
-        lambda name: f"{result.differences[name].difference:+.4f}",
-        lambda name: _interval(result.differences[name].interval),
-        lambda name: f"{result.differences[name].p_value:.3f}",
+        of_difference(lambda d: f"{d.difference:+.4f}"),
+        of_difference(lambda d: _interval(d.interval)),
+        of_difference(lambda d: f"{d.p_value:.3f}"),
     ]
   rows = [head, *([column(name) for column in columns] for name in result.scores)]
   widths = [max(map(len, column)) for column in zip(*rows)]

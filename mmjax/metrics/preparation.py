@@ -1,8 +1,7 @@
 """Texts as metrics want them: words joined by single blanks."""
 
-import functools
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Literal
 
 from mmjax.metrics.registry import NotAvailableError, Preparation
@@ -14,7 +13,7 @@ Prepare = Callable[[str], str]
 
 
 def preparations(kind: Preparation, language: Language, unit: Unit) -> tuple[Prepare, Prepare]:
-  """How references and how hypotheses become tokens; the two differ in Chinese alone.
+  """How references and how hypotheses become tokens joined by blanks; Chinese alone has two ways.
 
   `formula`: split at blanks; a formula without any is cut into LaTeX tokens. `caption`: the PTB
   tokens of coco-caption, in Chinese of words (`unit="word"`) or characters, by the protocol of AI
@@ -43,15 +42,6 @@ def preparations(kind: Preparation, language: Language, unit: Unit) -> tuple[Pre
   segmented = lambda text: tokens(chinese.without_stops(text))
   given = lambda text: segmented(text) if chinese.is_segmented(text) else written(text)
   return (given if unit == "word" else written), written
-
-
-def prepared(
-    kind: Preparation, language: Language, unit: Unit,
-    references: Sequence[Sequence[str]], hypotheses: Sequence[str],
-) -> tuple[list[list[str]], list[str]]:  # fmt: skip
-  """References and hypotheses through `preparations`; each text once."""
-  reference, hypothesis = map(functools.cache, preparations(kind, language, unit))
-  return [[reference(t) for t in texts] for texts in references], list(map(hypothesis, hypotheses))
 
 
 def _formula(text: str) -> str:

@@ -26,6 +26,9 @@ class Metric(NamedTuple):
     meaning: a line of help.
     needs: what `measure` takes besides texts, by name.
     optional: what it takes besides texts where it is given.
+    corpus: scores of a function `corpus(sets)` beside `measure`: they do not add up over samples,
+      so they have no interval.
+    missing: why a score may be left out, and what to do.
   """
 
   module: str
@@ -34,6 +37,8 @@ class Metric(NamedTuple):
   meaning: str
   needs: tuple[str, ...] = ()
   optional: tuple[str, ...] = ()
+  corpus: tuple[str, ...] = ()
+  missing: dict[str, str] = {}
 
 
 _RATES = ("exprate", "exprate_1", "exprate_2", "ser")
@@ -48,6 +53,18 @@ METRICS = {
                     "tf-idf weighted n-grams (Vedantam et al., 2015)"),
     "spice": Metric("mmjax.metrics.spice", "raw", ("spice",),
                     "scene graphs (Anderson et al., 2016)"),
+    "clipscore": Metric("mmjax.metrics.clipscore", "raw",
+                        ("clipscore", "refclipscore", "refclipscore_reward"),
+                        "fit to picture and references by CLIP (Hessel et al., 2021)",
+                        needs=("ids", "clip_embeddings")),
+    "diversity": Metric("mmjax.metrics.diversity", "caption",
+                        ("self_cider", "length_mean", "length_sd", "repetition", "novelty",
+                         "vocabulary", "distinct_1", "distinct_2"),
+                        "within pictures (Wang and Chan, 2019), over the corpus, against training",
+                        needs=("sets",), optional=("train_captions",),
+                        corpus=("vocabulary", "distinct_1", "distinct_2"),
+                        missing={"self_cider": "give two or more hypotheses of each sample",
+                                 "novelty": "give --train_captions=FILE"}),
     "exprate": Metric("mmjax.metrics.exprate", "formula",
                       (*_RATES, *(f"normalised_{name}" for name in _RATES)),
                       "formulas recognised with at most 0, 1, 2 errors; symbol error rate"),
@@ -115,12 +132,25 @@ def measure(
     raise NotAvailableError("give " + " and ".join(f"--{name}=FILE" for name in missing))
   extra = {name: given.get(name) for name in (*metric.needs, *metric.optional)}
   extra = {name: value for name, value in extra.items() if value is not None}
+  return _call(metric, "measure", references, hypotheses, **extra)
+
+
+def corpus(metric: Metric, sets: Sequence[Sequence[str]]) -> dict[str, float]:
+  """Scores that do not add up over samples, of all texts of each sample.
+
+  Raises:
+    NotAvailableError: it failed.
+  """
+  return _call(metric, "corpus", sets) if metric.corpus else {}
+
+
+def _call(metric: Metric, name: str, *args, **kwargs):
   try:
-    function = importlib.import_module(metric.module).measure
+    function = getattr(importlib.import_module(metric.module), name)
   except (ImportError, AttributeError) as e:
     raise NotAvailableError(f"{e}; pip install 'mmjax[metrics]' brings what metrics need") from e
   try:
-    return function(references, hypotheses, **extra)
+    return function(*args, **kwargs)
   except NotAvailableError:
     raise
   except (ImportError, OSError, RuntimeError) as e:

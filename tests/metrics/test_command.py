@@ -10,6 +10,7 @@ import pytest
 
 from mmjax.metrics import registry
 from mmjax.metrics.__main__ import main
+from mmjax.metrics.preparation import preparations
 from mmjax.metrics.registry import METRICS, Metric, NotAvailableError
 
 REFERENCES = {"a": ["x + 1", "x+1"], "b": ["y"], "c": ["z z"], "d": ["1"]}
@@ -100,13 +101,15 @@ def test_two_systems(run):
   assert "difference" in out and "+0.5000" in out
 
 
-def test_formulas_with_blanks_are_tokens_and_without_are_cut():
-  from mmjax.metrics.preparation import prepared
-
-  references, hypotheses = prepared(
-      "formula", "en", "word", [[r"\frac{a}{bc}", r"\frac { a }"]], [r"ab \operatorname*"])
-  assert references == [[r"\frac { a } { b c }", r"\frac { a }"]]
-  assert hypotheses == [r"ab \operatorname*"]
+@pytest.mark.parametrize("written, tokens", [
+    (r"\frac{a}{bc}", r"\frac { a } { b c }"),
+    (r"\frac { a }", r"\frac { a }"),
+    (r" ab  \operatorname* ", r"ab \operatorname*"),
+    ("", ""),
+])
+def test_formulas_with_blanks_are_tokens_and_without_are_cut(written, tokens):
+  reference, hypothesis = preparations("formula", "en", "word")
+  assert reference(written) == hypothesis(written) == tokens
 
 
 def test_one_picture_alone_has_no_cider(run, monkeypatch):
