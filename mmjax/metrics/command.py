@@ -59,12 +59,12 @@ def score(
     ValueError: the files are not about the same samples, or cannot be scored.
   """
   notes = [*references.notes]
-  hypotheses = []
+  written = []
   for system in systems:
-    ids, texts, written = files.align(references.texts, system.texts)
-    hypotheses.append(written)
+    ids, texts, sets = files.align(references.texts, system.texts)
+    written.append((sets, [name in system.dropped for name in ids]))
     notes += system.notes
-    most = max(map(len, written))
+    most = max(map(len, sets))
     if most > 1:
       notes.append(f"up to {most} hypotheses a sample: the first is scored, diversity takes all")
   if len(ids) == 1 and any(choice.name == "cider" for choice in choices):
@@ -73,7 +73,7 @@ def score(
   given = given | {"ids": ids}
   for choice in choices:
     try:
-      found = [_measure(choice, texts, each, options, given) for each in hypotheses]
+      found = [_measure(choice, texts, *each, options, given) for each in written]
     except NotAvailableError as e:
       result.not_available[choice.name] = str(e)
     except ValueError as e:
@@ -91,8 +91,8 @@ class _Found(NamedTuple):
 
 
 def _measure(
-    choice: Choice, references: list[list[str]], hypotheses: list[list[str]], options: Options,
-    given: dict[str, Any],
+    choice: Choice, references: list[list[str]], hypotheses: list[list[str]], dropped: list[bool],
+    options: Options, given: dict[str, Any],
 ) -> _Found:  # fmt: skip
   kind = choice.metric.preparation
   prepare = preparation.preparations(kind, options.language, options.unit)
@@ -102,7 +102,10 @@ def _measure(
   given = given | {"sets": sets}
   if "train_captions" in choice.metric.optional and given["train_captions"] is not None:
     given["train_captions"] = {reference(text) for text in given["train_captions"]}
-  measured = registry.measure(choice.metric, texts, [found[0] for found in sets], **given)
+  first: list[str | None] = [found[0] for found in sets]
+  if kind == "formula":  # a dropped formula is wrong even where writing nothing would be near
+    first = [None if gone else text for gone, text in zip(dropped, first)]
+  measured = registry.measure(choice.metric, texts, first, **given)
   return _Found(measured, registry.corpus(choice.metric, sets))
 
 

@@ -39,10 +39,12 @@ class Texts(NamedTuple):
   Attributes:
     texts: {id: texts}, in the order of the file.
     notes: what a reader of scores should know.
+    dropped: ids whose hypothesis is null: the system gave none; their text is "".
   """
 
   texts: dict[str, list[str]]
   notes: list[str]
+  dropped: frozenset[str] = frozenset()
 
 
 def read_references(path: Path | str) -> Texts:
@@ -78,12 +80,13 @@ def read_references(path: Path | str) -> Texts:
 def read_hypotheses(path: Path | str) -> Texts:
   """The texts that a system wrote for each sample, best first; mostly one.
 
-  An empty text is allowed, and so is null (a picture that a system dropped), which is as empty.
+  An empty text is allowed, and so is null, for a picture that a system dropped.
 
   Raises:
     FileError: missing, damaged or of no known format; an id stands twice.
   """
   texts: dict[str, list[str]] = {}
+  dropped = set()
   for place, name, value in _entries(Path(path), HYPOTHESIS_KEYS):
     if name in texts:
       raise FileError(f"{place}: {name!r} has a hypothesis already; give one for each id")
@@ -91,10 +94,13 @@ def read_hypotheses(path: Path | str) -> Texts:
     if not found:
       raise FileError(f'{place}: the list of hypotheses of {name!r} is empty; "" writes nothing')
     texts[name] = found
+    if value is None:
+      dropped.add(name)
   if not texts:
     raise FileError(f"{path} holds no hypotheses")
   empty = sum(not found[0].strip() for found in texts.values())
-  return Texts(texts, [f"{empty} of {len(texts)} hypotheses are empty"] if empty else [])
+  notes = [f"{empty} of {len(texts)} hypotheses are empty"] if empty else []
+  return Texts(texts, notes, frozenset(dropped))
 
 
 def align(

@@ -19,7 +19,7 @@ class Metric(NamedTuple):
 
   Attributes:
     module: has `measure(references, hypotheses, **needs) -> Measured`, where references are lists
-      of texts, and hypotheses texts.
+      of texts, and hypotheses texts; None is one that was dropped, in formulas alone.
     preparation: `caption`, words of the language; `formula`, LaTeX tokens; `raw`, as written. The
       first two are joined by single blanks.
     scores: what it measures.
@@ -68,9 +68,9 @@ METRICS = {
     "exprate": Metric("mmjax.metrics.exprate", "formula",
                       (*_RATES, *(f"normalised_{name}" for name in _RATES)),
                       "formulas recognised with at most 0, 1, 2 errors; symbol error rate"),
-    "exprate_tree": Metric("mmjax.metrics.exprate_tree", "formula", ("exprate_tree",),
-                           "formulas recognised, as symbol layout trees"),
-    "im2latex": Metric("mmjax.metrics.im2latex", "formula", ("im2latex",),
+    "exprate_tree": Metric("mmjax.metrics.exprate_tree", "formula", ("exprate_tree", "exprate_tree_1", "exprate_tree_2", "structure_rate"),
+                           "formulas recognised, by symbol layout as CROHME counts"),
+    "im2latex": Metric("mmjax.metrics.im2latex", "formula", ("bleu_multi", "edit", "exact"),
                        "BLEU and edit distance of formulas (Deng et al., 2017)"),
     "formula_image": Metric("mmjax.metrics.formula_image", "formula", ("formula_image",),
                             "formulas compared as pictures"),
@@ -113,7 +113,7 @@ def choose(names: Iterable[str]) -> list[Choice]:
 
 
 def measure(
-    metric: Metric, references: Sequence[Sequence[str]], hypotheses: Sequence[str], **given
+    metric: Metric, references: Sequence[Sequence[str]], hypotheses: Sequence[str | None], **given
 ) -> Measured:
   """Measures prepared texts.
 

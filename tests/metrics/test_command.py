@@ -88,6 +88,17 @@ def test_scores_of_each_sample(run, tmp_path):
   assert code == 1 and err.startswith("metrics: --per_sample: ")
 
 
+def test_a_dropped_formula_is_none_and_a_dropped_caption_empty(run, monkeypatch):
+  given = []
+  from tests.metrics import standin
+
+  keep = standin.measure
+  monkeypatch.setattr(standin, "measure", lambda r, h: given.append(h) or keep(r, h))
+  monkeypatch.setitem(METRICS, "raw", METRICS["standin"]._replace(preparation="raw"))
+  assert run("--metrics=standin,raw", hyps=HYPOTHESES | {"a": None, "d": ""})[0] == 0
+  assert given == [[None, "y", "z", ""], ["", "y", "z", ""]]
+
+
 def test_two_systems(run):
   refs = {str(i): ["x"] for i in range(40)}
   bad, good = ({k: "x" if int(k) < n else "y z" for k in refs} for n in (10, 30))
