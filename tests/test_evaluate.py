@@ -82,6 +82,32 @@ def test_the_metric_that_selects_must_rise_with_quality(trained, tiny_config, me
   assert (trained / "run.json").read_text() == before  # evaluation reads its config from there
 
 
+def test_the_config_names_the_metrics(trained, tiny_config, evaluated):
+  config = configs.override(tiny_config, {"evaluate.metrics": ("exprate_1", "im2latex")})
+  config = configs.override(config, {"evaluate.metric": "exprate_1"})
+  mesh = experiment.make_mesh(config)
+  task, *_ = load_trained(config, trained, None, mesh)
+  reference = [["x", "+", "1"], ["y"]]
+  assert task.score([["x", "-", "1"], None], reference).keys() == {
+      "exprate_1", "bleu_multi", "edit", "exact"}  # fmt: skip
+  assert task.score(reference, reference)["edit"] == 1
+  for name, message in (("exprte", "no metric 'exprte'; did you mean exprate"),
+                        ("clipscore", "'clipscore'.*give .*--clip_embeddings")):  # fmt: skip
+    wrong = configs.override(tiny_config, {"evaluate.metrics": (name,)})
+    with pytest.raises(ConfigError, match=message):
+      api.evaluate(wrong, trained)
+
+
+def test_a_run_from_before_metrics_had_names_scores_as_ever(trained, tiny_config, tmp_path):
+  shutil.copytree(trained, tmp_path / "run")
+  stored = json.loads((trained / "run.json").read_text())
+  del stored["config"]["evaluate"]["metrics"]
+  (tmp_path / "run" / "run.json").write_text(json.dumps(stored))
+  config = api.stored_config(tmp_path / "run")
+  task, *_ = load_trained(config, tmp_path / "run", None, experiment.make_mesh(config))
+  assert task.metrics == ("exprate",)
+
+
 def test_unknown_split_and_too_small_limits(trained, tiny_config):
   with pytest.raises(ConfigError, match="no split 'tset', only train, validation, test"):
     api.evaluate(tiny_config, trained, "tset")

@@ -136,6 +136,32 @@ def measure(
   return _call(metric, "measure", references, hypotheses, **extra)
 
 
+def score(
+    names: Iterable[str],
+    hypotheses: Sequence[Sequence[str] | None],
+    references: Sequence[Sequence[str]],
+) -> dict[str, float]:
+  """Corpus scores of tokens.
+
+  Args:
+    names: as `choose` takes them.
+    hypotheses: tokens of each sample, or None where it was dropped.
+    references: tokens of each sample.
+
+  Raises:
+    NotAvailableError: a metric cannot be computed here.
+    ValueError: an unknown name, or tokens that cannot be scored.
+  """
+  texts = [None if tokens is None else " ".join(tokens) for tokens in hypotheses]
+  given = [[" ".join(tokens)] for tokens in references]
+  out = {}
+  for choice in choose(names):
+    for name, value in measure(choice.metric, given, texts).corpus().items():
+      if choice.scores is None or name in choice.scores:
+        out[name] = value
+  return out
+
+
 def corpus(metric: Metric, sets: Sequence[Sequence[str]]) -> dict[str, float]:
   """Scores that do not add up over samples, of all texts of each sample.
 
