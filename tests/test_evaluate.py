@@ -92,7 +92,7 @@ def test_the_config_names_the_metrics(trained, tiny_config, evaluated):
       "exprate_1", "bleu_multi", "edit", "exact"}  # fmt: skip
   assert task.score(reference, reference)["edit"] == 1
   for name, message in (("exprte", "no metric 'exprte'; did you mean exprate"),
-                        ("clipscore", "'clipscore'.*give .*--clip_embeddings")):  # fmt: skip
+                        ("clipscore", "'clipscore'.*give --clip_embeddings=FILE")):  # fmt: skip
     wrong = configs.override(tiny_config, {"evaluate.metrics": (name,)})
     with pytest.raises(ConfigError, match=message):
       api.evaluate(wrong, trained)

@@ -19,15 +19,15 @@ def measure(
     references: Sets,
     hypotheses: Sequence[str],
     *,
-    sets: Sets,
+    sets: Sets | None = None,
     train_captions: Collection[str] | None = None,
 ) -> Measured:
   """Scores that add up over pictures.
 
   Args:
     references: captions of each picture, as words joined by blanks; they say how common words are.
-    hypotheses: one caption of each picture; not used.
-    sets: all captions that were written for each picture.
+    hypotheses: one caption of each picture.
+    sets: all captions that were written for each picture; None: `hypotheses` alone.
     train_captions: what the system was trained on, prepared likewise.
 
   Returns:
@@ -36,7 +36,7 @@ def measure(
     those are given; `length_mean` and `length_sd`, of the captions in words; `repetition`, the
     share of pairs of neighbouring words that stood in the same caption before.
   """
-  del hypotheses
+  sets = [[caption] for caption in hypotheses] if sets is None else sets
   several = all(len(captions) > 1 for captions in sets)
   diversity = self_cider(references, sets) if several else np.zeros(len(sets))
   known = train_captions or ()
