@@ -1,5 +1,10 @@
-"""Published CLIP weights, under OpenAI's names -> variables of `mmjax.modules.clip`."""
+"""Published CLIP weights -> variables of `mmjax.modules.clip`.
 
+OpenAI's names, and those of the transformers package for the vision transformers.
+"""
+
+import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,7 +21,7 @@ def convert(arrays: dict[str, np.ndarray]) -> dict:
   """Variables from the reference's state dict.
 
   Args:
-    arrays: name -> array; a wrapper's name before them is removed.
+    arrays: name -> array; a wrapper's name before OpenAI's is removed.
 
   Returns:
     {"params": ...} of float32 arrays, and "batch_stats" for the residual network.
@@ -24,6 +29,8 @@ def convert(arrays: dict[str, np.ndarray]) -> dict:
   Raises:
     WeightsError: a weight is missing, left over, or of a shape that its layer cannot have.
   """
+  if "text_model.embeddings.token_embedding.weight" in arrays:
+    arrays = _openai_names(arrays)
   w = sd.Weights(arrays, "token_embedding.weight")
   w.ignore(r".*\.num_batches_tracked|input_resolution|context_length|vocab_size")
   w.put("params/logit_scale", w.take("logit_scale"))
@@ -37,6 +44,46 @@ def convert(arrays: dict[str, np.ndarray]) -> dict:
   else:
     _residual_network(w)
   return w.finish()
+
+
+# What stands at the start of a name in the transformers package -> at OpenAI.
+_RENAMED = {
+    r"text_model\.embeddings\.token_embedding": "token_embedding",
+    r"text_model\.embeddings\.position_embedding\.weight": "positional_embedding",
+    r"text_model\.encoder\.layers\.": "transformer.resblocks.",
+    r"text_model\.final_layer_norm": "ln_final",
+    r"text_projection\.weight": "text_projection",
+    r"vision_model\.embeddings\.class_embedding": "visual.class_embedding",
+    r"vision_model\.embeddings\.patch_embedding": "visual.conv1",
+    r"vision_model\.embeddings\.position_embedding\.weight": "visual.positional_embedding",
+    r"vision_model\.pre_layrnorm": "visual.ln_pre",
+    r"vision_model\.encoder\.layers\.": "visual.transformer.resblocks.",
+    r"vision_model\.post_layernorm": "visual.ln_post",
+    r"visual_projection\.weight": "visual.proj",
+}
+_RENAMED_INSIDE = {
+    ".layer_norm1.": ".ln_1.", ".layer_norm2.": ".ln_2.", ".mlp.fc1.": ".mlp.c_fc.",
+    ".mlp.fc2.": ".mlp.c_proj.", ".self_attn.out_proj.": ".attn.out_proj.",
+}  # fmt: skip
+
+
+def _openai_names(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+  """Weights of the transformers package under OpenAI's names, its three projections stacked."""
+  out = {}
+  for name, array in arrays.items():
+    if name.endswith("position_ids"):
+      continue
+    for old, new in _RENAMED.items():
+      name = re.sub("^" + old, new, name)
+    for old, new in _RENAMED_INSIDE.items():
+      name = name.replace(old, new)
+    out[name] = array.T if name in ("text_projection", "visual.proj") else array
+  for name in [n for n in out if ".self_attn.q_proj." in n]:
+    parts = [name.replace("q_proj", f"{part}_proj") for part in "qkv"]
+    if all(part in out for part in parts):
+      stacked = name.replace(".self_attn.q_proj.", ".attn.in_proj_")
+      out[stacked] = np.concatenate([out.pop(part) for part in parts])
+  return out
 
 
 def _blocks(w: sd.Weights, name: str, path: str) -> None:
@@ -103,6 +150,14 @@ def model_of(variables: dict) -> CLIP:
       text_layers=count(textual, "block_"),
       **image,
   )
+
+
+def resolution_of(variables: dict) -> int:
+  """The side of the square pictures that the weights were made for, in pixels."""
+  visual = variables["params"]["visual"]
+  positions = visual["positions"] if "patches" in visual else visual["pool"]["positions"]
+  stride = visual["patches"]["kernel"].shape[0] if "patches" in visual else 32
+  return stride * math.isqrt(len(positions) - 1)
 
 
 def checks(sizes: dict, state: dict[str, np.ndarray], arrays: dict[str, np.ndarray]
