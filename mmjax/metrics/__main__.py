@@ -40,8 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
   return 0 if result.scores else 1
 
 
-def _all_texts(path: Path) -> set[str]:
-  return {text for texts in files.read_references(path).texts.values() for text in texts}
+def _all_texts(path: Path) -> list[str]:
+  return [text for texts in files.read_references(path).texts.values() for text in texts]
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -59,21 +59,33 @@ def score(
     ValueError: the files are not about the same samples, or cannot be scored.
   """
   notes = [*references.notes]
-  written = []
+  written, dropped = [], []
   for system in systems:
     ids, texts, sets = files.align(references.texts, system.texts)
-    written.append((sets, [name in system.dropped for name in ids]))
+    written.append(sets)
+    dropped.append([name in system.dropped for name in ids])
     notes += system.notes
     most = max(map(len, sets))
     if most > 1:
       notes.append(f"up to {most} hypotheses a sample: the first is scored, diversity takes all")
   if len(ids) == 1 and any(choice.name == "cider" for choice in choices):
     notes.append("CIDEr of one picture alone is 0: it weighs words by the pictures they are in")
+
+  @functools.cache  # several metrics want the same
+  def prepared(kind: registry.Preparation) -> tuple[preparation.Sets, list[preparation.Sets]]:
+    return preparation.prepare(kind, options.language, options.unit, texts, written)
+
   result = Result({}, {}, {}, {}, {}, ids, notes)
-  given = given | {"ids": ids}
   for choice in choices:
+    kind = choice.metric.preparation
+    extra = given | {"ids": ids}
     try:
-      found = [_measure(choice, texts, *each, options, given) for each in written]
+      if "train_captions" in choice.metric.optional and given["train_captions"]:
+        training = [given["train_captions"]]
+        (captions,), _ = preparation.prepare(kind, options.language, options.unit, training, [])
+        extra["train_captions"] = set(captions)
+      ready, hypotheses = prepared(kind)
+      found = _measure(choice.metric, ready, hypotheses, dropped, extra)
     except NotAvailableError as e:
       result.not_available[choice.name] = str(e)
     except ValueError as e:
@@ -91,22 +103,18 @@ class _Found(NamedTuple):
 
 
 def _measure(
-    choice: Choice, references: list[list[str]], hypotheses: list[list[str]], dropped: list[bool],
-    options: Options, given: dict[str, Any],
-) -> _Found:  # fmt: skip
-  kind = choice.metric.preparation
-  prepare = preparation.preparations(kind, options.language, options.unit)
-  reference, hypothesis = map(functools.cache, prepare)
-  texts = [[reference(text) for text in found] for found in references]
-  sets = [[hypothesis(text) for text in found] for found in hypotheses]
-  given = given | {"sets": sets}
-  if "train_captions" in choice.metric.optional and given["train_captions"] is not None:
-    given["train_captions"] = {reference(text) for text in given["train_captions"]}
-  first: list[str | None] = [found[0] for found in sets]
-  if kind == "formula":  # a dropped formula is wrong even where writing nothing would be near
-    first = [None if gone else text for gone, text in zip(dropped, first)]
-  measured = registry.measure(choice.metric, texts, first, **given)
-  return _Found(measured, registry.corpus(choice.metric, sets))
+    metric: registry.Metric, references: preparation.Sets, systems: list[preparation.Sets],
+    dropped: list[list[bool]], given: dict[str, Any],
+) -> list[_Found]:  # fmt: skip
+  """What a metric says of each system."""
+  out = []
+  for sets, gone in zip(systems, dropped):
+    first: list[str | None] = [texts[0] for texts in sets]
+    if metric.preparation == "formula":  # wrong even where writing nothing would be near
+      first = [None if skipped else text for skipped, text in zip(gone, first)]
+    measured = registry.measure(metric, references, first, **given, sets=sets)
+    out.append(_Found(measured, registry.corpus(metric, sets)))
+  return out
 
 
 def _add(result: Result, choice: Choice, found: Sequence[_Found], options: Options) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from mmjax.metrics import registry
 from mmjax.metrics.__main__ import main
-from mmjax.metrics.preparation import preparations
+from mmjax.metrics.preparation import prepare
 from mmjax.metrics.registry import METRICS, Metric, NotAvailableError
 
 REFERENCES = {"a": ["x + 1", "x+1"], "b": ["y"], "c": ["z z"], "d": ["1"]}
@@ -119,8 +119,8 @@ def test_two_systems(run):
     ("", ""),
 ])
 def test_formulas_with_blanks_are_tokens_and_without_are_cut(written, tokens):
-  reference, hypothesis = preparations("formula", "en", "word")
-  assert reference(written) == hypothesis(written) == tokens
+  found = prepare("formula", "en", "word", [[written, "x y"]], [[[written]]])
+  assert found == ([[tokens, "x y"]], [[[tokens]]])
 
 
 def test_one_picture_alone_has_no_cider(run, monkeypatch):
