@@ -205,7 +205,9 @@ def _finite(value: float) -> float | None:
 
 
 def _number(value: float) -> str:
-  return f"{value:.4f}" if math.isfinite(value) else "none"
+  if not math.isfinite(value):
+    return "none"
+  return f"{value:.4f}" if abs(value) < 1000 else f"{value:.0f}"
 
 
 def _interval(pair: bootstrap.Interval | None) -> str:

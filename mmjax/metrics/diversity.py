@@ -76,10 +76,13 @@ def corpus(sets: Sets) -> dict[str, float]:
     `vocabulary`, the number of different words; `distinct_1` and `distinct_2`, different words and
     pairs of neighbouring words as a share of all (Li et al., 2016).
   """
-  words, pairs = (
-      sum((_ngrams(c.split(), n) for captions in sets for c in captions), Counter())
-      for n in (1, 2)
-  )  # fmt: skip
+  words: Counter[tuple[str, ...]] = Counter()
+  pairs: Counter[tuple[str, ...]] = Counter()
+  for captions in sets:
+    for caption in captions:
+      cut = caption.split()
+      words.update(_ngrams(cut, 1))
+      pairs.update(_ngrams(cut, 2))
   share = lambda found: len(found) / max(found.total(), 1)
   return {
       "vocabulary": float(len(words)), "distinct_1": share(words), "distinct_2": share(pairs)}

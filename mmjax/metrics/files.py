@@ -99,8 +99,8 @@ def read_hypotheses(path: Path | str) -> Texts:
   if not texts:
     raise FileError(f"{path} holds no hypotheses")
   empty = sum(not found[0].strip() for found in texts.values())
-  notes = [f"{empty} of {len(texts)} hypotheses are empty"] if empty else []
-  return Texts(texts, notes, frozenset(dropped))
+  which = f"{empty} of {len(texts)} hypotheses in {Path(path).name} are empty"
+  return Texts(texts, [which] if empty else [], frozenset(dropped))
 
 
 def align(

@@ -39,6 +39,20 @@ def test_submissions_are_cut_as_by_the_official_scorer(folder):
   ]
 
 
+def test_by_characters_scores_are_others(folder, capsys):
+  """COCO-CN and ERNIE-ViLG print such figures: higher, and not to be mixed with those by words."""
+  for module in ("ptb", "bleu"):
+    if importlib.util.find_spec(f"mmjax.metrics.{module}") is None:
+      pytest.skip(f"mmjax.metrics.{module} is not there")
+  found = []
+  for unit in ("word", "char"):
+    main([f"--refs={folder}/eval_sample_reference.json", "--language=zh", "--json",
+          f"--hyps={folder}/eval_sample_submission.json", "--metrics=bleu", f"--unit={unit}"])
+    found.append(json.loads(capsys.readouterr().out))
+  assert [f["unit"] for f in found] == ["word", "char"]
+  assert found[1]["bleu_4"] > found[0]["bleu_4"] + 0.03
+
+
 @pytest.mark.parametrize("metric", MODULES)
 def test_scores_are_those_of_the_official_scorer(folder, metric, capsys, tmp_path):
   for module in ("ptb", MODULES[metric]):

@@ -69,7 +69,7 @@ def test_table(run):
   assert lines[0].split() == ["metric", "score", "95", "%", "interval"]
   assert lines[1].startswith("same    0.5000") and len({len(line) for line in lines[:3]}) == 1
   assert "4 samples, language en, by word, 1000 resamples" in lines
-  assert "note: 1 of 4 hypotheses are empty" in lines
+  assert "note: 1 of 4 hypotheses in hyps.json are empty" in lines
   assert "needy not available: give --clip=FILE" in lines
   assert "absent not available: No module named 'mmjax.metrics.none'; pip install" in out
 

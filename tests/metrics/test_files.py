@@ -58,7 +58,7 @@ def test_references_in_every_form(tmp_path, name, content):
 ])  # fmt: skip
 def test_hypotheses_in_every_form(tmp_path, name, content):
   found = read_hypotheses(write(tmp_path, name, content))
-  assert found[:2] == (HYPOTHESES, ["1 of 2 hypotheses are empty"])
+  assert found[:2] == (HYPOTHESES, [f"1 of 2 hypotheses in {name} are empty"])
   null = "null" in content or content in [{"1": ["a dog"], "b.jpg": None}]
   assert found.dropped == ({"b.jpg"} if null else set())
 
