@@ -10,7 +10,9 @@ from mmjax import api, experiment
 from mmjax import config as configs
 from mmjax.config import ConfigError
 from mmjax.evaluate import Evaluator, load_trained
+from mmjax.metrics.__main__ import main as metrics
 from mmjax.metrics.exprate import exprate
+from mmjax.metrics.registry import METRICS
 from mmjax.report.evaluation import attention_maps
 
 
@@ -35,6 +37,15 @@ def test_the_files_agree(evaluated, rows, formulas, trained):
   again = exprate(words, [r["reference"].split() for r in rows])
   assert {k: scores[k] for k in again} == again
   assert (trained / "best" / str(scores["step"])).is_dir() and scores["ser"] > 0
+
+
+def test_the_command_of_metrics_agrees(evaluated, capsys):
+  scores, folder = evaluated
+  file = folder / "predictions.jsonl"
+  assert metrics([f"--refs={file}", f"--hyps={file}", "--metrics=exprate", "--json"]) == 0
+  found = json.loads(capsys.readouterr().out)
+  names = METRICS["exprate"].scores
+  assert {k: found[k] for k in names} == pytest.approx({k: scores[k] for k in names})
 
 
 def test_dropped_samples_are_listed_and_wrong(evaluated, rows, tiny_config):

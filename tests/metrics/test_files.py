@@ -4,6 +4,8 @@ import gzip
 import json
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from mmjax.metrics.files import FileError, align, challenger_id, read_hypotheses, read_references
 
@@ -166,3 +168,21 @@ def test_files_of_ai_challenger(shared):
   assert len(annotations) == 8 and all(len(t) == 5 for t in annotations.values())
   assert all(len(name) == 40 for name in annotations)  # as submissions name them
   assert len(read_hypotheses(folder / "predictions_test_a_sample.json.gz").texts) == 30_000
+
+
+ATOMS = ['"1"', "1", ":", ",", "{", "}", "[", "]", "\n", '"id"', '"caption"', '"a b"', '""', "null",
+         "true", "1e999", '"annotations"', "\t", "\\", "\u2028", "NaN", "id,caption"]  # fmt: skip
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from(ATOMS), max_size=14).map("".join) | st.binary(max_size=30),
+       st.sampled_from(["f.json", "f.jsonl", "f.csv", "f.tsv", "f.gz"]))  # fmt: skip
+def test_whatever_a_file_holds_it_is_read_or_refused(tmp_path, content, name):
+  path = write(tmp_path, name, content)
+  for read in (read_references, read_hypotheses):
+    try:
+      texts = read(path).texts
+    except FileError as e:
+      assert str(path) in str(e)
+    else:
+      assert texts and all(isinstance(t, str) for found in texts.values() for t in found)
