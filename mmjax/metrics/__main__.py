@@ -54,6 +54,8 @@ def _parser() -> argparse.ArgumentParser:
       description="Scores hypotheses against references, with intervals from the bootstrap.",
       epilog=f"metrics, and the scores of each (a score may be named alone):\n{rows}\n\nfiles:"
       f"{(files.__doc__ or '').partition('.')[2]}\n"
+      "Chinese is cut into words by jieba, unless references hold blanks between characters;\n"
+      "a formula without any blank is cut into LaTeX tokens.\n\n"
       "exit code: 0 scored, 1 nothing could be scored, 2 wrong usage or bad input",
       formatter_class=argparse.RawDescriptionHelpFormatter,
       allow_abbrev=False,
@@ -61,7 +63,8 @@ def _parser() -> argparse.ArgumentParser:
   add = parser.add_argument
   add("--refs", type=Path, required=True, metavar="FILE", help="references")
   add("--hyps", type=Path, required=True, metavar="FILE", help="hypotheses")
-  add("--metrics", default="bleu,meteor,rouge_l,cider", metavar="NAME,...", help="%(default)s")
+  add("--metrics", default="bleu,meteor,rouge_l,cider", metavar="NAME,...",
+      help="what to compute, see below (%(default)s)")  # fmt: skip
   add("--language", choices=("en", "zh"), default="en", help="of captions (%(default)s)")
   add("--unit", choices=("word", "char"), default="word",
       help="of Chinese captions (%(default)s)")  # fmt: skip

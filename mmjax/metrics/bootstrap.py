@@ -71,6 +71,9 @@ def compare(
     seed: of the draws.
     level: share of resampled differences inside the interval.
 
+  Returns:
+    {name: difference}, of the scores that both have.
+
   Raises:
     ValueError: the statistics are not of as many samples, or not of the same metric.
   """
@@ -123,7 +126,7 @@ def _blocks(size: int, samples: int) -> Iterator[int]:
 
 
 def _less(left: Scores, right: Scores) -> Scores:
-  return {name: left[name] - right[name] for name in left}
+  return {name: left[name] - right[name] for name in left if name in right}
 
 
 def _joined(parts: list[Scores]) -> Scores:

@@ -1,12 +1,14 @@
 """References and hypotheses from the files that people have.
 
-A file is a table (`.csv`, `.tsv`), JSON, or JSON lines; each may be gzipped (`.gz`). In JSON:
+A file is JSON, JSON lines, or a table (`.csv`, `.tsv`); each may be gzipped (`.gz`). In JSON:
 
   {id: text} or {id: [text, ...]}
   [{"id" or "image_id": id, "caption" or "text" ...: text or [text, ...]}, ...]
   {"annotations": [{"image_id": id, "caption": text}, ...], ...}
 
-The last two are the formats of COCO and AI Challenger; a row of the list is a JSON line.
+The last two are the formats of COCO and AI Challenger; a row of the list is a JSON line, such as
+the predictions.jsonl of an evaluation has. A table has such names in its first line, or an id and a
+text in every line. Rows of one id add up to its references.
 """
 
 import csv

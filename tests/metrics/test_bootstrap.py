@@ -63,6 +63,12 @@ def test_equal_systems_differ_by_nothing():
   assert found.difference == 0 and found.interval == (0, 0) and found.p_value == 1
 
 
+def test_scores_that_one_system_lacks_are_left_out():
+  a = ratio(np.random.default_rng(4).random(30), np.ones(30))
+  alone = Measured(a.statistics, lambda s: {"ratio": s[..., 0] / s[..., 1]})
+  assert bootstrap.compare(a, alone).keys() == bootstrap.compare(alone, a).keys() == {"ratio"}
+
+
 def test_a_difference_in_every_sample_is_certain():
   x = np.random.default_rng(5).random(60)
   a, b = ratio(x, np.ones(60)), ratio(x + 0.1, np.ones(60))
