@@ -181,6 +181,8 @@ def as_table(result: Result, options: Options) -> str:
   widths = [max(map(len, column)) for column in zip(*rows)]
   lines = ["  ".join(cell.ljust(w) if i == 0 else cell.rjust(w)
                      for i, (cell, w) in enumerate(zip(row, widths))) for row in rows]  # fmt: skip
+  if not result.scores:
+    lines = ["nothing could be scored"]
   count = len(result.ids)
   unit = "word" if options.unit == "word" else "character"
   lines += ["", f"{count} sample{'s' * (count != 1)}, language {options.language}, by {unit}"

@@ -78,7 +78,7 @@ METRICS = {
     "formula_image": Metric("mmjax.metrics.formula_image", "formula",
                             ("image_exact", "image_exact_no_space", "image_edit"),
                             "formulas compared as pictures"),
-    "cdm": Metric("mmjax.metrics.cdm", "formula", ("cdm",),
+    "cdm": Metric("mmjax.metrics.cdm", "formula", ("cdm", "exprate_cdm"),
                   "characters of the rendered formula matched (Wang et al., 2024)"),
 }  # fmt: skip
 
@@ -184,4 +184,4 @@ def _call(metric: Metric, name: str, *args, **kwargs):
   except NotAvailableError:
     raise
   except (ImportError, OSError, RuntimeError) as e:
-    raise NotAvailableError(str(e) or type(e).__name__) from e
+    raise NotAvailableError(str(e).removeprefix("not available: ") or type(e).__name__) from e

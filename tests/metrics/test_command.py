@@ -77,6 +77,7 @@ def test_table(run):
 def test_nothing_can_be_scored(run):
   code, out, _ = run("--metrics=needy", "--json")
   assert code == 1 and json.loads(out)["not_available"] == {"needy": "give --clip=FILE"}
+  assert run("--metrics=needy")[1].startswith("nothing could be scored\n")
 
 
 def test_scores_of_each_sample(run, tmp_path):
@@ -178,7 +179,7 @@ def test_failures_to_run_are_not_available_and_bad_texts_are_errors(monkeypatch)
   from tests.metrics import standin
 
   for raised, expected, message in (
-      (OSError("no java"), NotAvailableError, "no java"),
+      (OSError("not available: no java"), NotAvailableError, "^no java"),
       (ImportError("no render"), NotAvailableError, "no render"),
       (ValueError("0 tokens"), ValueError, "0 tokens"),
   ):
