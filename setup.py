@@ -2,8 +2,12 @@
 
 from setuptools import find_packages, setup
 
-# The word lists and tables of METEOR (100 MB); only its files are used, it is never imported.
-METRICS = ["pycocoevalcap>=1.2,<2"]
+# Versions of jieba cut words differently, so scores and vocabularies hang on it.
+JIEBA = "jieba>=0.42.1,<0.43"
+CAPTIONS = [JIEBA, "sentencepiece>=0.2,<0.3"]
+# pycocoevalcap: the word lists and tables of METEOR (100 MB); only its files are used.
+METRICS = [JIEBA, "pycocoevalcap>=1.2,<2"]
+TEST = ["hypothesis>=6.100,<7", "pytest>=8.3,<10", "pytest-xdist>=3.6,<4"]
 
 setup(
     name="mmjax",
@@ -33,9 +37,10 @@ setup(
         "tqdm>=4.66,<5",
     ],
     extras_require={
-        "test": ["hypothesis>=6.100,<7", "pytest>=8.3,<10", "pytest-xdist>=3.6,<4", *METRICS],
-        "lint": ["mypy>=1.15,<3", "ruff>=0.9,<1"],
+        "captions": CAPTIONS,
         "metrics": METRICS,
+        "test": [*TEST, *CAPTIONS, *METRICS],
+        "lint": ["mypy>=1.15,<3", "ruff>=0.9,<1"],
         "benchmarks": ["torch>=2.6,<3"],
         "gpu": ["jax[cuda12]>=0.10.2,<0.14"],
         "tpu": ["jax[tpu]>=0.10.2,<0.14"],

@@ -62,6 +62,7 @@ def get_config() -> ConfigDict:
   c.evaluate.every_epochs = 2
   c.evaluate.batch = 16
   c.evaluate.max_buckets = 4  # a decoder takes longer to compile than padding costs
+  c.evaluate.metrics = ("exprate",)  # of mmjax/metrics/registry.py
   c.evaluate.metric = "exprate"  # selects the best checkpoints and drives the plateau
   c.evaluate.report_samples = 40  # pictures in the report of --mode=evaluate
 

@@ -18,6 +18,7 @@ from mmjax import experiment, sharding, train_state
 from mmjax.checkpoint import CheckpointError, Checkpoints, read_run
 from mmjax.config import ConfigError, check_same_run, from_dict
 from mmjax.metrics.exprate import per_sample
+from mmjax.metrics.registry import NotAvailableError
 from mmjax.report.evaluation import write_evaluation
 from mmjax.text.vocabulary import Vocabulary
 
@@ -48,9 +49,15 @@ class Evaluator:
     self._check_metric()
 
   def _check_metric(self) -> None:
-    """Raises ConfigError unless `config.evaluate.metric` is a score that rises with quality."""
+    """Raises ConfigError unless `config.evaluate.metric` is a score that rises with quality.
+
+    It is also one where one of `config.evaluate.metrics` cannot be computed here.
+    """
     reference = self.references[:1]
-    worst, best = self.task.score([None], reference), self.task.score(reference, reference)
+    try:
+      worst, best = self.task.score([None], reference), self.task.score(reference, reference)
+    except NotAvailableError as e:
+      raise ConfigError(f"config.evaluate.metrics is {self.task.metrics}: {e}") from e
     rising = [name for name in best if best[name] > worst[name]]
     if self._config.evaluate.metric not in rising:
       raise ConfigError(

@@ -110,14 +110,16 @@ def make_task(config: ConfigDict, vocabulary: Vocabulary):
   """The task with its model.
 
   Raises:
-    ConfigError: an unknown task or model, or a size that the model lacks.
+    ConfigError: an unknown task, model or metric, or a size that the model lacks.
   """
   sizes = {k: tuple(v) if isinstance(v, list | tuple) else v for k, v in config.model.items()}
   del sizes["name"]
   try:
     model = models.build(config.model.name, len(vocabulary), **sizes)
-    decode = dict(config.decode)
-    return tasks.build(config.task, model=model, vocabulary=vocabulary, **decode)
+    options = dict(config.decode)
+    if "metrics" in config.evaluate:  # runs that were made before it was a key score as ever
+      options["metrics"] = tuple(config.evaluate.metrics)
+    return tasks.build(config.task, model=model, vocabulary=vocabulary, **options)
   except (TypeError, ValueError) as e:
     raise ConfigError(str(e)) from e
 

@@ -10,7 +10,9 @@ from mmjax import api, experiment
 from mmjax import config as configs
 from mmjax.config import ConfigError
 from mmjax.evaluate import Evaluator, load_trained
+from mmjax.metrics.__main__ import main as metrics
 from mmjax.metrics.exprate import exprate
+from mmjax.metrics.registry import METRICS
 from mmjax.report.evaluation import attention_maps
 
 
@@ -35,6 +37,15 @@ def test_the_files_agree(evaluated, rows, formulas, trained):
   again = exprate(words, [r["reference"].split() for r in rows])
   assert {k: scores[k] for k in again} == again
   assert (trained / "best" / str(scores["step"])).is_dir() and scores["ser"] > 0
+
+
+def test_the_command_of_metrics_agrees(evaluated, capsys):
+  scores, folder = evaluated
+  file = folder / "predictions.jsonl"
+  assert metrics([f"--refs={file}", f"--hyps={file}", "--metrics=exprate", "--json"]) == 0
+  found = json.loads(capsys.readouterr().out)
+  names = METRICS["exprate"].scores
+  assert {k: found[k] for k in names} == pytest.approx({k: scores[k] for k in names})
 
 
 def test_dropped_samples_are_listed_and_wrong(evaluated, rows, tiny_config):
@@ -80,6 +91,32 @@ def test_the_metric_that_selects_must_rise_with_quality(trained, tiny_config, me
   with pytest.raises(ConfigError, match=f"{metric}.*use one of exprate, exprate_1"):
     api.train(config, trained)
   assert (trained / "run.json").read_text() == before  # evaluation reads its config from there
+
+
+def test_the_config_names_the_metrics(trained, tiny_config, evaluated):
+  config = configs.override(tiny_config, {"evaluate.metrics": ("exprate_1", "im2latex")})
+  config = configs.override(config, {"evaluate.metric": "exprate_1"})
+  mesh = experiment.make_mesh(config)
+  task, *_ = load_trained(config, trained, None, mesh)
+  reference = [["x", "+", "1"], ["y"]]
+  assert task.score([["x", "-", "1"], None], reference).keys() == {
+      "exprate_1", "bleu_multi", "edit", "exact"}  # fmt: skip
+  assert task.score(reference, reference)["edit"] == 1
+  for name, message in (("exprte", "no metric 'exprte'; did you mean exprate"),
+                        ("clipscore", "'clipscore'.*give --clip_embeddings=FILE")):  # fmt: skip
+    wrong = configs.override(tiny_config, {"evaluate.metrics": (name,)})
+    with pytest.raises(ConfigError, match=message):
+      api.evaluate(wrong, trained)
+
+
+def test_a_run_from_before_metrics_had_names_scores_as_ever(trained, tiny_config, tmp_path):
+  shutil.copytree(trained, tmp_path / "run")
+  stored = json.loads((trained / "run.json").read_text())
+  del stored["config"]["evaluate"]["metrics"]
+  (tmp_path / "run" / "run.json").write_text(json.dumps(stored))
+  config = api.stored_config(tmp_path / "run")
+  task, *_ = load_trained(config, tmp_path / "run", None, experiment.make_mesh(config))
+  assert task.metrics == ("exprate",)
 
 
 def test_unknown_split_and_too_small_limits(trained, tiny_config):

@@ -80,7 +80,7 @@ def table(checks: Iterable[Check]) -> str:
 def main(argv: list[str] | None = None) -> int:
   usage = argparse.ArgumentParser("python -m mmjax.convert.parity", description=__doc__,
                                   formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-  usage.add_argument("--kind", required=True, help="the model: bttr")
+  usage.add_argument("--kind", required=True, help="the model: bttr, clip")
   usage.add_argument("file", type=Path)
   options = usage.parse_args(argv)
   try:

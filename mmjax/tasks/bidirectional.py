@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from mmjax import losses
 from mmjax.decode.bidirectional import Decoded, bidirectional_search, both_directions
-from mmjax.metrics.exprate import exprate
+from mmjax.metrics import registry
 from mmjax.text.vocabulary import PAD, Vocabulary
 
 
@@ -33,6 +33,7 @@ class Task:
     beam: hypotheses per direction.
     max_length: most tokens of a hypothesis.
     length_penalty: exponent of the length in a hypothesis's score.
+    metrics: rows of `mmjax.metrics.registry`, or single scores of them.
   """
 
   model: nn.Module
@@ -40,6 +41,10 @@ class Task:
   beam: int = 10
   max_length: int = 200
   length_penalty: float = 1.0
+  metrics: tuple[str, ...] = ("exprate",)
+
+  def __post_init__(self):
+    registry.choose(self.metrics)  # an unknown name must not wait for the first evaluation
 
   def init(self, key: jax.Array) -> Any:
     """New variables, boxed with the logical axes of their dimensions."""
@@ -119,5 +124,5 @@ class Task:
   def score(
       self, outputs: Sequence[Sequence[str] | None], references: Sequence[Sequence[str]]
   ) -> dict[str, float]:
-    """ExpRate and its relatives; None is a picture that was dropped, and wrong."""
-    return exprate(outputs, references)
+    """Scores of `metrics`; None is a picture that was dropped, and wrong."""
+    return registry.score(self.metrics, outputs, references)

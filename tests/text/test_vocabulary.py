@@ -53,3 +53,43 @@ def test_crohme_dictionary_covers_every_caption(shared):
     for line in (folder / split / "captions.txt").read_text().splitlines():
       words = line.split("\t")[1].split()
       assert vocabulary.decode([*vocabulary.encode(words), EOS]) == words
+
+
+CAPTIONS = [c.split() for c in ("a dog", "a cat", "the dog", "<unk> a <eos> <eos>")]
+
+
+def test_captions_make_a_vocabulary_of_frequent_words():
+  vocabulary = Vocabulary.from_captions(CAPTIONS, 2)
+  assert vocabulary.words == ("<unk>", "a", "dog")
+  assert vocabulary.encode(["a", "cat", "dog", "zebra", "<unk>"]) == [4, 3, 5, 3, 3]
+  assert vocabulary.decode([4, 3, EOS, 5]) == ["a", "<unk>"]
+  assert Vocabulary.from_captions(CAPTIONS, 1).words == ("<unk>", "a", "dog", "cat", "the")
+  with pytest.raises(ValueError, match="no word stands 4 times"):
+    Vocabulary.from_captions(CAPTIONS, 4)
+
+
+def test_a_special_is_no_word_even_where_unknown_ones_are():
+  vocabulary = Vocabulary.from_captions(CAPTIONS, 1)
+  with pytest.raises(UnknownWordError, match="'<pad>', '<eos>'"):
+    vocabulary.encode(["a", "<pad>", "<eos>"])
+
+
+def test_a_stored_vocabulary_still_knows_the_unknown():
+  stored = list(Vocabulary.from_captions(CAPTIONS, 2).words)
+  assert Vocabulary.from_words(stored).encode(["zebra"]) == [3]
+
+
+def test_vocabulary_of_real_captions(shared):
+  """Words of Flickr8k's training captions alone; most of the test split's are among them."""
+  from mmjax.text import english
+
+  folder = shared / "data/flickr8k"
+  texts = [line.split("\t") for line in (folder / "captions_en.txt").read_text().splitlines()]
+  words = {}
+  for split in ("train", "test"):
+    names = set((folder / f"{split}.txt").read_text().split())
+    words[split] = [english.words(t) for name, t in texts if name.split("#")[0] in names]
+  vocabulary = Vocabulary.from_captions(words["train"], 5)
+  assert len(words["train"]) == 30_000 and len(vocabulary) == 2541
+  numbers = [n for caption in words["test"] for n in vocabulary.encode(caption)]
+  assert 0.01 < numbers.count(3) / len(numbers) < 0.04
