@@ -6,9 +6,11 @@ import errno
 import fcntl
 import hashlib
 import importlib.metadata
+import importlib.util
 import io
 import os
 import pathlib
+import shlex
 import shutil
 import signal
 import sys
@@ -33,6 +35,10 @@ class BusyError(RuntimeError):
   """Another process prepares into the same directory."""
 
 
+class BeamError(RuntimeError):
+  """Apache Beam is asked for, but not installed."""
+
+
 class Terminated(KeyboardInterrupt):
   """SIGTERM came."""
 
@@ -43,6 +49,7 @@ def prepare(
     manual_dir: str | os.PathLike | None = None,
     overwrite: bool = False,
     processes: int = 1,
+    beam: str | None = None,
 ) -> tuple[tfds.core.DatasetBuilder, bool]:
   """Prepares `name` under `data_dir`, completely or not at all.
 
@@ -53,12 +60,14 @@ def prepare(
 
   Args:
     processes: that make records at the same time.
+    beam: options of the Apache Beam pipeline that makes them instead, as on a command line
+      ("--runner=DirectRunner"); nothing of it is kept if it ends early.
 
   Returns:
     The prepared data set, and whether it was made now (False: it was there).
 
   Raises:
-    UnknownDatasetError, BusyError: say so.
+    UnknownDatasetError, BusyError, BeamError: say so.
     SourceError: what it is made from is missing or damaged; names all of it.
   """
   row, root = datasets.find(name), pathlib.Path(data_dir).expanduser()
@@ -67,6 +76,11 @@ def prepare(
   if (final / "dataset_info.json").exists() and not overwrite:
     return datasets.load(name, root), False
   _check_manual_dir(row, manual_dir)
+  if beam is not None and importlib.util.find_spec("apache_beam") is None:
+    raise BeamError(
+        "--beam needs Apache Beam, which asks for older packages than the tested ones: pip install"
+        " -e '.[beam]' without constraints.txt, in an environment of its own"
+    )
   root.mkdir(parents=True, exist_ok=True)
   with _only_one(root):
     if (staging / "old").exists() and not final.exists():  # killed between the two renames below
@@ -75,8 +89,8 @@ def prepare(
     _clear(staging, keep=made)  # left by a run that was killed
     kept = None
     try:
-      with parts.working(made, processes):
-        _build(row, staging / "new", manual_dir)
+      with parts.working(made, processes) if beam is None else parts.on_beam():
+        _build(row, staging / "new", manual_dir, beam)
       final.parent.mkdir(exist_ok=True)
       if final.exists():
         final.rename(staging / "old")
@@ -141,10 +155,19 @@ def _only_one(root: pathlib.Path) -> Iterator[None]:
     os.close(directory)
 
 
-def _build(row: Dataset, data_dir: pathlib.Path, manual_dir: str | os.PathLike | None) -> None:
+def _build(
+    row: Dataset,
+    data_dir: pathlib.Path,
+    manual_dir: str | os.PathLike | None,
+    beam: str | None,
+) -> None:
   config = tfds.download.DownloadConfig(
       manual_dir=None if manual_dir is None else os.fspath(manual_dir), try_download_gcs=False
   )
+  if beam is not None:
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    config = config.replace(beam_options=PipelineOptions(shlex.split(beam)))
   # tfds announces a download on stdout; bars are on stderr.
   with contextlib.redirect_stdout(io.StringIO()), in_given_order():
     row.builder_class()(data_dir=data_dir).download_and_prepare(
@@ -158,8 +181,9 @@ def main(arguments: list[str] | None = None) -> int:
   try:
     with _terminable():
       builder, made = prepare(
-          options.name, options.data_dir, options.manual_dir, options.overwrite, options.processes
-      )
+          options.name, options.data_dir, options.manual_dir, options.overwrite, options.processes,
+          options.beam,
+      )  # fmt: skip
   except (datasets.UnknownDatasetError, SourceError) as error:
     print(f"prepare: {error}", file=sys.stderr)
     return 2
@@ -242,6 +266,13 @@ def _parser() -> argparse.ArgumentParser:
       type=_count,
       default=len(os.sched_getaffinity(0)),
       help="that make records at the same time (%(default)s); the records do not depend on it",
+  )
+  parser.add_argument(
+      "--beam",
+      nargs="?",
+      const="--runner=DirectRunner",
+      metavar="OPTIONS",
+      help="make them by an Apache Beam pipeline with these options instead (%(const)s)",
   )
   return parser
 

@@ -3,6 +3,7 @@
 import collections
 import concurrent.futures
 import contextlib
+import functools
 import hashlib
 import multiprocessing
 import os
@@ -38,7 +39,8 @@ def examples(
   """(number, record) of each item in order, with a progress bar.
 
   Within `working`, several processes make the items, and chunks of them that an earlier run has
-  finished are read instead of made; the records are the same in any case.
+  finished are read instead of made. Within `on_beam` this is a transform of Apache Beam instead of
+  an iterator, so `_generate_examples` has to return it as it is. The records are always the same.
 
   Args:
     items: small picklable descriptions (an archive and a member's name, a text, ...).
@@ -51,6 +53,12 @@ def examples(
   Raises:
     TypeError: within `working`, for items or a `make` that cannot be sent to another process.
   """
+  if _beam:
+    return _transform(items, make)
+  return _examples(items, make, name, rejected)
+
+
+def _examples(items, make, name, rejected) -> Iterator[tuple[int, dict]]:
   made = (_attempt(make, i) for i in items) if _work is None else _work.outcomes(items, make)
   for number, outcome in enumerate(tqdm(made, desc=name, total=len(items), unit="record")):
     if isinstance(outcome, str):
@@ -70,12 +78,39 @@ def working(folder: pathlib.Path, processes: int) -> Iterator[None]:
   if processes < 1:
     raise ValueError(f"{processes} processes cannot make anything: give 1 or more")
   folder.mkdir(parents=True, exist_ok=True)
-  _work = _Work(folder, processes)
+  work = _work = _Work(folder, processes)
   try:
     yield
   finally:
-    _work.close()
     _work = None
+    work.close()
+
+
+@contextlib.contextmanager
+def on_beam() -> Iterator[None]:
+  """Within the block `examples` leaves the work to Apache Beam.
+
+  Its workers cannot tell the builder of rejected items: the first one ends the preparation.
+  """
+  global _beam
+  _beam = True
+  try:
+    yield
+  finally:
+    _beam = False
+
+
+def _transform(items: Sequence[Any], make: Make) -> Any:
+  import apache_beam as beam
+
+  return beam.Create(list(enumerate(items))) | beam.MapTuple(functools.partial(_one, make))
+
+
+def _one(make: Make, number: int, item: Any) -> tuple[int, dict]:
+  outcome = _attempt(make, item)
+  if isinstance(outcome, str):
+    raise RuntimeError(f"item {number} cannot be used: {outcome} (without --beam all are named)")
+  return number, outcome
 
 
 class _Work:
@@ -130,6 +165,7 @@ class _Work:
 
 
 _work: _Work | None = None
+_beam = False
 
 
 def _begin_worker() -> None:

@@ -180,6 +180,28 @@ def test_nothing_needs_tensorflow(made_source, root):
   assert done.returncode == 0, done.stderr
 
 
+def records(builder) -> dict[str, list[dict]]:
+  undecoded = {"image": tfds.decode.SkipDecoding()}
+  return {n: list(builder.as_data_source(n, decoders=undecoded)) for n in builder.info.splits}
+
+
+def test_beam_makes_the_same_records_in_the_same_order(made_source, root, tmp_path, capsys):
+  pytest.importorskip(
+      "apache_beam", reason="needs Apache Beam: pip install -e '.[beam]' in its own environment"
+  )
+  builder, _ = prepare.prepare("crohme", root, made_source)
+  again, made = prepare.prepare(
+      "crohme", tmp_path / "beam", made_source, beam="--runner=DirectRunner"
+  )
+  assert made and records(again) == records(builder)
+
+
+def test_beam_that_is_not_installed(root, monkeypatch, capsys):
+  monkeypatch.setattr(prepare.importlib.util, "find_spec", lambda name: None)
+  assert prepare.main(["synthetic", f"--data_dir={root}", "--beam"]) == 1
+  assert "--beam needs Apache Beam" in capsys.readouterr().err
+
+
 def test_load_gives_the_command_for_what_is_not_prepared(root, monkeypatch):
   command = f"prepare crohme --manual_dir=DIRECTORY_WITH_THE_FILES --data_dir={root}"
   with pytest.raises(datasets.NotPreparedError, match=command):
