@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from data_pipelines import datasets
 from data_pipelines.index import CHUNK, RecordIndex, load_index
-from data_pipelines.transforms import decode_grey
+from data_pipelines.transforms import decode
 
 BARS = " ▁▂▃▄▅▆▇█"
 BINS = 32
@@ -60,7 +60,7 @@ def examine(builder: tfds.core.DatasetBuilder, name: str) -> Split:
 def _check_record(record: dict, name: str, text: str) -> tuple[str, list[str]]:
   """Digest of the pixels, and what is wrong with the record."""
   try:
-    picture = decode_grey(record["image"], name)
+    picture = decode(record["image"], name)
   except (ValueError, cv2.error):  # OpenCV raises on empty bytes
     return f"no picture {name}", [f"{name}: picture does not decode"]
   wrong = []
