@@ -9,7 +9,7 @@ from jaxtyping import Float, Float32, UInt8
 from data_pipelines.transforms import Resize, crop_to_canvas, resize
 
 CELL = 16  # pixels between the points that elastic distortion moves on their own
-LOWEST = 0.25  # of the height: what the ends of a wide formula may rise or fall when it is turned
+MOST_MOVED = 0.25  # of the narrower side: how far turns and slants may move the ends of the other
 THINNEST = 0.5  # of a pixel on each side; more would break thin strokes
 
 
@@ -18,8 +18,8 @@ class Augment:
   """The greatest changes; each picture draws its own up to these, 0 is none.
 
   Attributes:
-    rotate: degrees, either way; less for wide formulas.
-    shear: sideways shift for each pixel of height.
+    rotate: degrees, either way; less for long formulas (see `MOST_MOVED`).
+    shear: sideways shift for each pixel of height; less for tall formulas.
     elastic: pixels by which ink wanders, on a random smooth field (Simard et al., 2003).
     stroke: pixels by which strokes widen on each side; they thin by at most `THINNEST`.
     brightness: share of the range of values that is added or taken.
@@ -106,10 +106,11 @@ def _warp(
   """Turned, slanted and distorted, in one sampling of the picture."""
   height, width = picture.shape[:2]
   photograph = picture.ndim == 3
-  most = np.radians(a.rotate)
-  if not photograph:
-    most = min(most, np.arctan(LOWEST * height / width))
-  angle, slant = draw.uniform(-most, most), draw.uniform(-a.shear, a.shear)
+  most, slanted = np.radians(a.rotate), a.shear
+  if not photograph:  # a long formula would have to be made too small
+    most = min(most, np.arctan(MOST_MOVED * min(height, width) / max(height, width)))
+    slanted = min(slanted, MOST_MOVED * width / height)
+  angle, slant = draw.uniform(-most, most), draw.uniform(-slanted, slanted)
   turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
   linear = turn @ [[1, slant], [0, 1]]
   if not photograph:  # made smaller, so that no ink leaves the picture
