@@ -57,10 +57,15 @@ def read(builder, split: str = "train"):
 class TorchPictures:
   """What a plain PyTorch data set does for one picture: decode and resize."""
 
-  def __init__(self, source, ids, tokens):
-    self._source, self._ids, self._tokens = source, ids, tokens
+  def __init__(self, data_dir, ids, tokens):
+    self._data_dir, self._ids, self._tokens = data_dir, ids, tokens
+    self._source = None
 
   def __getitem__(self, planned):
+    if self._source is None:  # each worker opens the files itself
+      builder = tfds.builder_from_directory(self._data_dir)
+      undecoded = {"image": tfds.decode.SkipDecoding()}
+      self._source = builder.as_data_source("train", decoders=undecoded)
     record, (h, w), bucket = planned
     picture = decode(self._source[record]["image"], self._ids[record])
     return resize(picture, int(h), int(w)), self._tokens[record], bucket
@@ -99,23 +104,27 @@ def speed(builder, steps: int, rounds: int) -> str:
   theirs = [
       [(int(r), s, b.bucket) for r, s in zip(b.records, b.sizes) if r >= 0] for b in planned
   ]
-  data = TorchPictures(records.source, index.ids, tokens)
+  data = TorchPictures(str(builder.data_dir), index.ids, tokens)
 
   def ours(workers):
     # A whole batch is a worker's unit for both; two batches a worker are made ahead.
     batches = pipeline.batches(plan, records, tokens, threads=workers, prefetch=2 * workers)
     return steady(itertools.islice(batches, steps))
 
-  def torchs(workers):
-    return steady(
-        torch.utils.data.DataLoader(
-            data, batch_sampler=theirs, collate_fn=collate, num_workers=workers
-        )
-    )
-
   rows = []
   for workers in (1, 2):
-    rates = np.array([[ours(workers), torchs(workers)] for _ in range(rounds)]) * pictures
+    # Spawned: the readers of ArrayRecord have threads, and do not survive a fork.
+    loader = torch.utils.data.DataLoader(
+        data,
+        batch_sampler=theirs,
+        collate_fn=collate,
+        num_workers=workers,
+        persistent_workers=True,
+        multiprocessing_context="spawn",
+    )
+    steady(loader)  # starts the workers
+    rates = np.array([[ours(workers), steady(loader)] for _ in range(rounds)]) * pictures
+    del loader
     middle = np.median(rates, axis=0)
     ratios = rates[:, 0] / rates[:, 1]
     spread = f"{np.median(ratios):.2f} ({ratios.min():.2f} to {ratios.max():.2f})"

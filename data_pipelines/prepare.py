@@ -30,6 +30,8 @@ CODE = pathlib.Path(__file__).parent.parent
 SOURCES = ("data_pipelines/**/*.py", "mmjax/text/**/*.py")
 PACKAGES = ("matplotlib", "numpy", "opencv-python-headless", "pillow", "tensorflow-datasets")
 
+MOST_PROCESSES = 16  # unless asked for: one process writes what all of them make
+
 
 class BusyError(RuntimeError):
   """Another process prepares into the same directory."""
@@ -264,7 +266,7 @@ def _parser() -> argparse.ArgumentParser:
   parser.add_argument(
       "--processes",
       type=_count,
-      default=len(os.sched_getaffinity(0)),
+      default=min(len(os.sched_getaffinity(0)), MOST_PROCESSES),
       help="that make records at the same time (%(default)s); the records do not depend on it",
   )
   parser.add_argument(
