@@ -41,6 +41,8 @@ setup(
         "metrics": METRICS,
         "test": [*TEST, *CAPTIONS, *METRICS],
         "lint": ["mypy>=1.15,<3", "ruff>=0.9,<1"],
+        # Wants protobuf<7 and pillow<13, older than constraints.txt: an environment of its own.
+        "beam": ["apache-beam>=2.74,<3"],
         "benchmarks": ["torch>=2.6,<3"],
         "gpu": ["jax[cuda12]>=0.10.2,<0.14"],
         "tpu": ["jax[tpu]>=0.10.2,<0.14"],

@@ -28,9 +28,24 @@ def get_config() -> ConfigDict:
   c.data.high = (256, 1024)  # larger pictures are shrunk to this height and width
   c.data.max_area = 320_000  # records with more pixels are dropped (and wrong in evaluation)
   c.data.max_tokens = 200  # records with more tokens likewise
+  c.data.resize = "fit"  # keeps proportions; "squash" and "crop" bring all to one canvas
+  c.data.canvas = (256, 256)  # height and width of that canvas
+  c.data.shorter = 0  # shorter side before "crop" cuts; 0: the larger side of the canvas
+  c.data.interpolation = "area"  # or Pillow's "bilinear", "bicubic", as published weights expect
+  c.data.texts = ""  # captions: "one" of a picture's texts an epoch, or "each"; "": formulas
   c.data.in_memory = False  # keep decoded pictures in memory
   c.data.threads = 2  # that load pictures
   c.data.prefetch = 4  # batches loaded ahead
+
+  c.data.augment = ConfigDict()  # greatest random changes in training; 0 is none
+  c.data.augment.rotate = 0.0  # degrees, less for long formulas
+  c.data.augment.shear = 0.0  # sideways shift for each pixel of height
+  c.data.augment.elastic = 0.0  # pixels that ink wanders
+  c.data.augment.stroke = 0.0  # pixels that strokes widen on each side
+  c.data.augment.brightness = 0.0  # share of the range of values
+  c.data.augment.contrast = 0.0  # share of the differences from the mean
+  c.data.augment.crop = 0.0  # share of each side cut off; photographs only
+  c.data.augment.flip = False  # mirror every other picture; photographs only
 
   c.optim = ConfigDict()
   c.optim.name = "adamw"  # adamw, adadelta

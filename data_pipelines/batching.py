@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 
-from data_pipelines.transforms import scaled_sizes
+from data_pipelines.augment import UNCHANGED, Augment
+from data_pipelines.transforms import FIT, Resize, scaled_sizes
 
 TOKEN_COST = 64  # pixels whose encoding takes about as long as the decoding of one token
 
@@ -35,6 +36,8 @@ class Batch(NamedTuple):
   bucket: Bucket
   records: Int[np.ndarray, "B"]
   sizes: Int[np.ndarray, "B 2"]  # height and width to which each picture is resized
+  texts: Int[np.ndarray, "B"]  # which text of its record each row has, where there are several
+  epoch: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +54,12 @@ class Options:
     scale_range: of the random factor in training; (1, 1) for none.
     low, high: limits of (height, width) after scaling.
     max_area, max_tokens: records beyond are dropped (area before scaling).
+    resize: how a picture gets its size; `scale`, `scale_range`, `low` and `high` are of its rule
+      "fit", under the other rules every picture has the size of the canvas.
+    augment: random changes of pixels in training, which leave the planned sizes alone.
+    texts: what a row of records that have several texts each gets (captions): "each" text is a row
+      of its own, "one" of them is drawn every epoch, or a picture has all of them as "references".
+      "": a record has one text (formulas).
   """
 
   batch: int
@@ -64,13 +73,20 @@ class Options:
   high: tuple[int, int] = (256, 1024)
   max_area: int = 320_000
   max_tokens: int = 200
+  resize: Resize = FIT
+  augment: Augment = UNCHANGED
+  texts: str = ""
 
 
-def keep(
-    sizes: Int[np.ndarray, "N 2"], lengths: Int[np.ndarray, "N"], o: Options
-) -> Bool[np.ndarray, "N"]:
-  """True on records within `max_area` and `max_tokens`."""
-  return (sizes.astype(np.int64).prod(-1) <= o.max_area) & (lengths <= o.max_tokens)
+TEXTS = ("", "each", "one", "references")
+
+
+def usable(
+    sizes: Int[np.ndarray, "N 2"], lengths: Int[np.ndarray, "N R"], o: Options
+) -> Bool[np.ndarray, "N R"]:
+  """True on texts within `max_tokens` of pictures within `max_area`."""
+  small = sizes.astype(np.int64).prod(-1) <= o.max_area
+  return small[:, None] & (lengths >= 0) & (lengths <= o.max_tokens)
 
 
 def round_up(x, multiple: int):
@@ -159,14 +175,14 @@ def batch_size(bucket: Bucket, o: Options) -> int:
 class Plan:
   """Batches of `epochs` epochs, addressed by step: `plan[step]`.
 
-  Training plans are shuffled and scale pictures at random, by (seed, epoch, record); evaluation
-  plans (`train=False`) hold every kept record once, in order of size.
+  Training plans are shuffled, scale pictures and draw texts at random, by (seed, epoch, record);
+  evaluation plans (`train=False`) hold every kept record once, in order of size.
   """
 
   def __init__(
       self,
       sizes: Int[np.ndarray, "N 2"],
-      lengths: Int[np.ndarray, "N"],
+      lengths: Int[np.ndarray, "N"] | Int[np.ndarray, "N R"],
       options: Options,
       *,
       train: bool,
@@ -174,20 +190,46 @@ class Plan:
       epochs: int = 1,
       buckets: Sequence[Bucket] | None = None,
   ):
+    """`lengths` are of each record's text, or of its up to R texts (-1: none) with `texts` set.
+
+    Raises:
+      ValueError: no records are left, or the options do not fit each other or `lengths`.
+    """
+    if options.texts not in TEXTS or (lengths.ndim == 2) != bool(options.texts):
+      raise ValueError(
+          f"texts is {options.texts!r} for lengths of shape {lengths.shape}: use"
+          f" {', '.join(map(repr, TEXTS[1:]))} for [records, texts], '' for [records]"
+      )
     self.options, self.train, self.seed, self.epochs = options, train, seed, epochs
-    self._sizes, self._lengths = sizes, lengths
-    kept = keep(sizes, lengths, options)
-    self.records, self.dropped = np.flatnonzero(kept), np.flatnonzero(~kept)
+    self._sizes = sizes
+    self._lengths = lengths if lengths.ndim == 2 else lengths[:, None]
+    self._usable = usable(sizes, self._lengths, options)
+    kept = self._usable.any(1)
+    self.dropped = np.flatnonzero(~kept)
+    if options.texts in ("", "each"):  # a row for each text
+      self.records, self._fixed_texts = np.nonzero(self._usable)
+    else:
+      self.records = np.flatnonzero(kept)
+      self._fixed_texts = self._usable[self.records].argmax(1)  # the first that is usable
     # Shapes for the random sizes of a few epochs serve all of them: the rest goes to larger ones.
-    drawn = [self._scaled(e) for e in range(4 if self._random else 1)]
-    self.buckets = self._choose(drawn) if buckets is None else self._enough(buckets, drawn[0])
-    lengths_of_epochs = [len(self._epoch_batches(e, count=True)) for e in range(epochs)]
+    drawn = [self._shapes(e) for e in range(4 if self._varies else 1)]
+    self.buckets = self._choose(drawn) if buckets is None else self._enough(buckets, *drawn[0])
+    if self._varies:
+      lengths_of_epochs = [len(self._epoch_batches(e, count=True)) for e in range(epochs)]
+    else:
+      lengths_of_epochs = [len(self._epoch_batches(0, count=True))] * epochs
     self.starts = np.cumsum([0, *lengths_of_epochs])
     self._cached: tuple[int, list[Batch]] = (-1, [])
 
   @property
-  def _random(self) -> bool:
-    return self.train and tuple(self.options.scale_range) != (1.0, 1.0)
+  def _scales(self) -> bool:
+    o = self.options
+    return self.train and o.resize.rule == "fit" and tuple(o.scale_range) != (1.0, 1.0)
+
+  @property
+  def _varies(self) -> bool:
+    """Whether epochs differ in more than their order."""
+    return self._scales or (self.train and self.options.texts == "one")
 
   def __len__(self) -> int:
     return int(self.starts[-1])
@@ -212,49 +254,78 @@ class Plan:
     canvas = sum(b.bucket.height * b.bucket.width * len(b.records) for b in batches)
     return 1 - sum(int(b.sizes[b.records >= 0].prod(-1).sum()) for b in batches) / canvas
 
-  def _enough(self, buckets: Sequence[Bucket], sizes: Int[np.ndarray, "n 2"]) -> list[Bucket]:
+  def _enough(
+      self,
+      buckets: Sequence[Bucket],
+      sizes: Int[np.ndarray, "n 2"],
+      lengths: Int[np.ndarray, "n"],
+  ) -> list[Bucket]:
     """`buckets`, and one for the records that they do not hold, if there are any."""
-    lengths = self._lengths[self.records]
     out = assign(sizes, lengths, buckets) < 0
     if len(sizes) and not out.any():
       return list(buckets)
     more = choose_buckets(sizes[out], lengths[out], 1, self.options.align)
     return sorted([*buckets, *more], key=lambda b: b.cost)
 
-  def _choose(self, drawn: list[Int[np.ndarray, "n 2"]]) -> list[Bucket]:
-    """Buckets for the sizes of some epochs; one of them holds whatever another epoch may draw."""
-    o, lengths = self.options, self._lengths[self.records]
-    sizes, repeated = np.concatenate(drawn), np.tile(lengths, len(drawn))
-    buckets = choose_buckets(sizes, repeated, o.max_buckets, o.align)
-    if not self._random:
+  def _choose(
+      self, drawn: list[tuple[Int[np.ndarray, "n 2"], Int[np.ndarray, "n"]]]
+  ) -> list[Bucket]:
+    """Buckets for the shapes of some epochs; one of them holds whatever another epoch may draw."""
+    o = self.options
+    sizes, lengths = (np.concatenate(arrays) for arrays in zip(*drawn))
+    buckets = choose_buckets(sizes, lengths, o.max_buckets, o.align)
+    if not self._varies:
       return buckets
     top = np.full(len(self.records), o.scale * o.scale_range[1])
-    sides = scaled_sizes(self._sizes[self.records], top, low=o.low, high=o.high).max(0)
-    sides = round_up(np.maximum(sides, o.low), o.align)  # thin pictures grow when drawn small
-    largest = Bucket(int(sides[0]), int(sides[1]), round_up(max(int(lengths.max()), 1), 8))
+    sides = self._resized(top).max(0)
+    if self._scales:
+      sides = np.maximum(sides, o.low)  # thin pictures grow when drawn small
+    longest = int(self._lengths[self._usable].max())
+    height, width = map(int, round_up(sides, o.align))
+    largest = Bucket(height, width, round_up(max(longest, 1), 8))
     if any(all(a >= b for a, b in zip(x, largest)) for x in buckets):
       return buckets
     if o.max_buckets == 1:
       return [largest]
-    others = choose_buckets(sizes, repeated, o.max_buckets - 1, o.align)
+    others = choose_buckets(sizes, lengths, o.max_buckets - 1, o.align)
     return sorted([*others, largest], key=lambda b: b.cost)
 
-  def _scaled(self, epoch: int) -> Int[np.ndarray, "n 2"]:
+  def _shapes(self, epoch: int) -> tuple[Int[np.ndarray, "n 2"], Int[np.ndarray, "n"]]:
+    """Sizes of pictures, and numbers of tokens that their rows must hold, in an epoch."""
     o = self.options
     factors = np.full(len(self.records), o.scale)
-    if self._random:
+    if self._scales:
       draw = np.random.default_rng((self.seed, epoch, 1))
       # Drawn for all records, so that a record's factor does not depend on which others are kept.
       factors = factors * draw.uniform(*o.scale_range, len(self._sizes))[self.records]
+    lengths = self._lengths[self.records, self._texts(epoch)]
+    if o.texts == "references":
+      lengths = np.where(self._usable, self._lengths, 0).max(1)[self.records]
+    return self._resized(factors), lengths
+
+  def _resized(self, factors: Float[np.ndarray, "n"]) -> Int[np.ndarray, "n 2"]:
+    o = self.options
+    if o.resize.rule != "fit":
+      return np.tile(np.array(o.resize.canvas, np.int32), (len(self.records), 1))
     return scaled_sizes(self._sizes[self.records], factors, low=o.low, high=o.high)
 
+  def _texts(self, epoch: int) -> Int[np.ndarray, "n"]:
+    """Which text each row has in an epoch."""
+    if not self.train or self.options.texts != "one":
+      return self._fixed_texts
+    draw = np.random.default_rng((self.seed, epoch, 3)).random(len(self._sizes))[self.records]
+    usable = self._usable[self.records]
+    chosen = (draw * usable.sum(1)).astype(int)  # the n-th of the usable ones
+    return (usable.cumsum(1) == chosen[:, None] + 1).argmax(1)
+
   def _epoch_batches(self, epoch: int, count: bool = False) -> list:
-    sizes = self._scaled(epoch)
-    chosen = assign(sizes, self._lengths[self.records], self.buckets)
+    sizes, lengths = self._shapes(epoch)
+    texts = self._texts(epoch)
+    chosen = assign(sizes, lengths, self.buckets)
     if (chosen < 0).any():
-      record = self.records[int(np.flatnonzero(chosen < 0)[0])]
+      row = int(np.flatnonzero(chosen < 0)[0])
       raise ValueError(
-          f"record {record} (size {self._sizes[record]}, {self._lengths[record]} tokens) fits none"
+          f"record {self.records[row]} (size {sizes[row]}, {lengths[row]} tokens) fits none"
           f" of the buckets {self.buckets}"
       )
     draw = np.random.default_rng((self.seed, epoch, 2))
@@ -274,6 +345,8 @@ class Plan:
                 bucket,
                 np.concatenate([self.records[rows], np.full(filler, -1)]),
                 np.concatenate([sizes[rows], np.zeros((filler, 2), np.int32)]),
+                np.concatenate([texts[rows], np.zeros(filler, int)]),
+                epoch,
             )
         )
     if self.train and not count:

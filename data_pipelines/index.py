@@ -46,6 +46,41 @@ def load_index(builder: tfds.core.DatasetBuilder, split: str) -> RecordIndex:
   )
 
 
+@dataclasses.dataclass(frozen=True)
+class CaptionIndex:
+  """Sizes and texts of the captioned pictures of a split, in record order.
+
+  Attributes:
+    sizes: height and width, pixels.
+    ids: names of the records.
+    texts: captions of each picture as they were written.
+    languages: of each caption.
+  """
+
+  sizes: Int32[np.ndarray, "N 2"]
+  ids: list[str]
+  texts: list[tuple[str, ...]]
+  languages: list[tuple[str, ...]]
+
+
+def load_caption_index(builder: tfds.core.DatasetBuilder, split: str) -> CaptionIndex:
+  """Reads the index of `split`.
+
+  Raises:
+    ValueError: no such split; names those there are.
+  """
+  check_split(builder, split)
+  source = builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
+  sizes, ids, texts, languages = [], [], [], []
+  for start in range(0, len(source), CHUNK):
+    for r in source.__getitems__(range(start, min(start + CHUNK, len(source)))):
+      sizes.append((r["height"], r["width"]))
+      ids.append(r["id"].decode())
+      texts.append(tuple(t.decode() for t in r["texts"]))
+      languages.append(tuple(t.decode() for t in r["languages"]))
+  return CaptionIndex(np.array(sizes, np.int32).reshape(-1, 2), ids, texts, languages)
+
+
 def check_split(builder: tfds.core.DatasetBuilder, split: str) -> None:
   """Raises ValueError, naming the splits of `builder`, if `split` is not one of them."""
   if split not in builder.info.splits:

@@ -2,22 +2,47 @@
 
 import argparse
 import contextlib
+import errno
 import fcntl
+import hashlib
+import importlib.metadata
+import importlib.util
 import io
 import os
 import pathlib
+import shlex
 import shutil
+import signal
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures.process import BrokenProcessPool
 
 import tensorflow_datasets as tfds
 
 from data_pipelines import datasets
+from data_pipelines.builders import parts
 from data_pipelines.datasets import DATASETS, Dataset, SourceError
+from data_pipelines.spool import in_given_order
+
+CODE = pathlib.Path(__file__).parent.parent
+# What, beside the source, the bytes of a record may depend on.
+SOURCES = ("data_pipelines/**/*.py", "mmjax/text/**/*.py")
+PACKAGES = ("matplotlib", "numpy", "opencv-python-headless", "pillow", "tensorflow-datasets")
+
+MOST_PROCESSES = 16  # unless asked for: one process writes what all of them make
 
 
 class BusyError(RuntimeError):
   """Another process prepares into the same directory."""
+
+
+class BeamError(RuntimeError):
+  """Apache Beam is asked for, but not installed."""
+
+
+class Terminated(KeyboardInterrupt):
+  """SIGTERM came."""
 
 
 def prepare(
@@ -25,17 +50,26 @@ def prepare(
     data_dir: str | os.PathLike,
     manual_dir: str | os.PathLike | None = None,
     overwrite: bool = False,
+    processes: int = 1,
+    beam: str | None = None,
 ) -> tuple[tfds.core.DatasetBuilder, bool]:
   """Prepares `name` under `data_dir`, completely or not at all.
 
   It is built in a hidden directory beside the final one and renamed at the end, so neither a
-  failure nor a kill leaves anything that can be loaded, and an older one stays until then.
+  failure nor a kill leaves anything that can be loaded, and an older one stays until then. What
+  was made before a kill or an interrupt stays hidden there, and the next preparation from the same
+  files by the same code goes on from it, to the same bytes.
+
+  Args:
+    processes: that make records at the same time.
+    beam: options of the Apache Beam pipeline that makes them instead, as on a command line
+      ("--runner=DirectRunner"); nothing of it is kept if it ends early.
 
   Returns:
     The prepared data set, and whether it was made now (False: it was there).
 
   Raises:
-    UnknownDatasetError, BusyError: say so.
+    UnknownDatasetError, BusyError, BeamError: say so.
     SourceError: what it is made from is missing or damaged; names all of it.
   """
   row, root = datasets.find(name), pathlib.Path(data_dir).expanduser()
@@ -44,18 +78,54 @@ def prepare(
   if (final / "dataset_info.json").exists() and not overwrite:
     return datasets.load(name, root), False
   _check_manual_dir(row, manual_dir)
+  if beam is not None and importlib.util.find_spec("apache_beam") is None:
+    raise BeamError(
+        "--beam needs Apache Beam, which asks for older packages than the tested ones: pip install"
+        " -e '.[beam]' without constraints.txt, in an environment of its own"
+    )
   root.mkdir(parents=True, exist_ok=True)
   with _only_one(root):
-    shutil.rmtree(staging, ignore_errors=True)  # left by a run that was killed
+    if (staging / "old").exists() and not final.exists():  # killed between the two renames below
+      (staging / "old").rename(final)
+    made = staging / f"parts_{_fingerprint(name, version, manual_dir)}"
+    _clear(staging, keep=made)  # left by a run that was killed
+    kept = None
     try:
-      _build(row, staging / "new", manual_dir)
+      with parts.working(made, processes) if beam is None else parts.on_beam():
+        _build(row, staging / "new", manual_dir, beam)
       final.parent.mkdir(exist_ok=True)
       if final.exists():
         final.rename(staging / "old")
       (staging / "new" / name / version).rename(final)
+    except (KeyboardInterrupt, BrokenProcessPool):
+      kept = made
+      raise
     finally:
-      shutil.rmtree(staging, ignore_errors=True)
+      _clear(staging, keep=kept)
   return datasets.load(name, root), True
+
+
+def _fingerprint(name: str, version: str, manual_dir: str | os.PathLike | None) -> str:
+  """Changes with the files that a data set is made from, and with the code that makes it."""
+  digest = hashlib.sha256(f"{name} {version} {sys.version}".encode())
+  for package in PACKAGES:
+    digest.update(f"{package} {importlib.metadata.version(package)}".encode())
+  for path in sorted(p for pattern in SOURCES for p in CODE.glob(pattern)):
+    digest.update(f"{path.relative_to(CODE)} ".encode() + path.read_bytes())
+  if manual_dir is not None:
+    for path in sorted(p for p in pathlib.Path(manual_dir).rglob("*") if p.exists()):
+      found = path.stat()
+      digest.update(f"{path} {found.st_size} {found.st_mtime_ns}".encode())
+  return digest.hexdigest()[:16]
+
+
+def _clear(staging: pathlib.Path, keep: pathlib.Path | None) -> None:
+  """Removes all that is in `staging`, and itself, but for `keep` if there is anything in it."""
+  for path in staging.iterdir() if staging.exists() else ():
+    if path != keep or not any(path.glob("*.part")):
+      shutil.rmtree(path, ignore_errors=True)
+  with contextlib.suppress(OSError):  # not empty, or not there
+    staging.rmdir()
 
 
 def _check_manual_dir(row: Dataset, manual_dir: str | os.PathLike | None) -> None:
@@ -87,11 +157,21 @@ def _only_one(root: pathlib.Path) -> Iterator[None]:
     os.close(directory)
 
 
-def _build(row: Dataset, data_dir: pathlib.Path, manual_dir: str | os.PathLike | None) -> None:
+def _build(
+    row: Dataset,
+    data_dir: pathlib.Path,
+    manual_dir: str | os.PathLike | None,
+    beam: str | None,
+) -> None:
   config = tfds.download.DownloadConfig(
       manual_dir=None if manual_dir is None else os.fspath(manual_dir), try_download_gcs=False
   )
-  with contextlib.redirect_stdout(io.StringIO()):  # tfds announces a download; bars are on stderr
+  if beam is not None:
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    config = config.replace(beam_options=PipelineOptions(shlex.split(beam)))
+  # tfds announces a download on stdout; bars are on stderr.
+  with contextlib.redirect_stdout(io.StringIO()), in_given_order():
     row.builder_class()(data_dir=data_dir).download_and_prepare(
         download_config=config, file_format="array_record"
     )
@@ -101,18 +181,21 @@ def main(arguments: list[str] | None = None) -> int:
   """Runs the command; returns the exit code: 0 done, 1 could not be written, 2 bad input."""
   options = _parser().parse_args(arguments)
   try:
-    builder, made = prepare(
-      options.name, options.data_dir, options.manual_dir, options.overwrite
-    )
+    with _terminable():
+      builder, made = prepare(
+          options.name, options.data_dir, options.manual_dir, options.overwrite, options.processes,
+          options.beam,
+      )  # fmt: skip
   except (datasets.UnknownDatasetError, SourceError) as error:
     print(f"prepare: {error}", file=sys.stderr)
     return 2
   except (OSError, RuntimeError) as error:  # array_record says so, too, when the disk is full
-    print(f"prepare: {error}\nnothing was changed in {options.data_dir}", file=sys.stderr)
+    full = _full(error, options.data_dir)
+    print(f"prepare: {error}{full}\n{_unchanged(options)}", file=sys.stderr)
     return 1
-  except KeyboardInterrupt:
-    print(f"\nprepare: stopped; nothing was changed in {options.data_dir}", file=sys.stderr)
-    return 130
+  except KeyboardInterrupt as stop:
+    print(f"\nprepare: stopped; {_unchanged(options)}", file=sys.stderr)
+    return 128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT)
   print(f"{options.name} {'prepared in' if made else 'was prepared before, in'} {builder.data_dir}")
   if not made:
     print("(--overwrite prepares it again)")
@@ -121,6 +204,43 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"{split.name:<12}{split.num_examples:>9,}{split.num_bytes / 1e6:>8.1f}")
   print(f"\nnext: python -m data_pipelines.verify {options.name} --data_dir={options.data_dir}")
   return 0
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+  """Within the block SIGTERM raises Terminated, so that it ends as tidily as Ctrl-C."""
+  if threading.current_thread() is not threading.main_thread():
+    yield
+    return
+
+  def end(*_):
+    raise Terminated
+
+  before = signal.signal(signal.SIGTERM, end)
+  try:
+    yield
+  finally:
+    signal.signal(signal.SIGTERM, before)
+
+
+def _unchanged(options: argparse.Namespace) -> str:
+  kept = pathlib.Path(options.data_dir).expanduser() / f".preparing_{options.name}"
+  said = f"nothing was changed in {options.data_dir}"
+  if not any(kept.glob("parts_*/*.part")):
+    return said
+  return f"{said}; what was made is kept: the same command goes on from there (or delete {kept})"
+
+
+def _full(error: Exception, data_dir: str | os.PathLike) -> str:
+  """What to do about a full disk, if that is what `error` says."""
+  # array_record has the system's words, but not its number.
+  words = [os.strerror(n) for n in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)]
+  if not any(w in str(error) for w in words):
+    return ""
+  return (
+      f"\nthe disk of {data_dir} is full: free some space or give another --data_dir"
+      " (up to three times the size of the data set is needed while it is made)"
+  )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -143,7 +263,27 @@ def _parser() -> argparse.ArgumentParser:
       help="where prepared data sets live (%(default)s; $TFDS_DATA_DIR changes it)",
   )
   parser.add_argument("--overwrite", action="store_true", help="prepare again what is there")
+  parser.add_argument(
+      "--processes",
+      type=_count,
+      default=min(len(os.sched_getaffinity(0)), MOST_PROCESSES),
+      help="that make records at the same time (%(default)s); the records do not depend on it",
+  )
+  parser.add_argument(
+      "--beam",
+      nargs="?",
+      const="--runner=DirectRunner",
+      metavar="OPTIONS",
+      help="make them by an Apache Beam pipeline with these options instead (%(const)s)",
+  )
   return parser
+
+
+def _count(text: str) -> int:
+  number = int(text)
+  if number < 1:
+    raise argparse.ArgumentTypeError(f"{number} is less than 1")
+  return number
 
 
 if __name__ == "__main__":

@@ -11,9 +11,11 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from data_pipelines import datasets
+from data_pipelines.augment import Augment
 from data_pipelines.batching import Options, Plan
 from data_pipelines.index import RecordIndex, check_split, load_index
 from data_pipelines.pipeline import Records, encode_texts
+from data_pipelines.transforms import Resize
 from mmjax import convert, models, optim, sharding, tasks, train_state
 from mmjax.config import ConfigError
 from mmjax.text.vocabulary import Vocabulary
@@ -83,14 +85,19 @@ def data_options(config: ConfigDict, mesh: Mesh, *, train: bool) -> Options:
   """How pictures are scaled and batched; evaluation has its own batch size and no randomness.
 
   Raises:
-    ConfigError: a pair of numbers is none.
+    ConfigError: a pair of numbers is none, or a value is out of its range.
   """
   d = config.data
-  for key in ("low", "high", "scale_range"):
+  for key in ("low", "high", "scale_range", "canvas"):
     if len(d[key]) != 2 or not all(isinstance(n, int | float) for n in d[key]):
       raise ConfigError(f"config.data.{key} is {tuple(d[key])}; give two numbers, as in '(1, 2)'")
   shards = sharding.batch_shards(mesh)
   batch = d.batch if train else -(-config.evaluate.batch // shards) * shards
+  try:
+    resize = Resize(d.resize, tuple(d.canvas), d.shorter, d.interpolation)
+    augment = Augment(**d.augment)
+  except ValueError as e:
+    raise ConfigError(f"config.data: {e}") from e
   return Options(
       batch=batch,
       max_pixels=d.max_pixels,
@@ -103,6 +110,9 @@ def data_options(config: ConfigDict, mesh: Mesh, *, train: bool) -> Options:
       high=tuple(d.high),
       max_area=d.max_area,
       max_tokens=d.max_tokens,
+      resize=resize,
+      augment=augment,
+      texts=d.texts if train or not d.texts else "references",
   )
 
 

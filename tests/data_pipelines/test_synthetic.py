@@ -9,6 +9,7 @@ import pytest
 import tensorflow_datasets as tfds
 from matplotlib.path import Path
 
+from data_pipelines.builders import parts
 from data_pipelines.builders.synthetic import drawing, grammar
 from data_pipelines.builders.synthetic import synthetic_dataset_builder as builder
 from mmjax.text import latex
@@ -125,13 +126,19 @@ def test_limits_too_small():
     drawing.draw(["x"], np.random.default_rng(0), 5, 160)
 
 
-def test_number_of_processes_changes_nothing():
-  some = formulas(40)
-  seeds = [(7, i) for i in range(40)]
-  one = list(drawing.draw_all(some, seeds, 64, 160, processes=1))
-  assert one == list(drawing.draw_all(some, seeds, 64, 160, processes=2))
-  png, height, width = one[0]
-  assert cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED).shape == (height, width)
+def test_number_of_processes_changes_nothing(tmp_path, monkeypatch):
+  items = [builder.Item(n, tuple(tokens), 7) for n, tokens in enumerate(formulas(40))]
+  monkeypatch.setattr(parts, "CHUNK", 10)
+  monkeypatch.setattr(parts, "START_SECONDS", 0)
+  made = []
+  for processes in (1, 2):
+    with parts.working(tmp_path / str(processes), processes):
+      drawn = parts.examples(items, builder.draw_record, name="train", rejected=builder.refuse)
+      made.append(list(drawn))
+  assert made[0] == made[1]
+  number, record = made[0][3]
+  picture = cv2.imdecode(np.frombuffer(record["image"], np.uint8), cv2.IMREAD_UNCHANGED)
+  assert picture.shape == (record["height"], record["width"]) and number == 3
 
 
 def test_more_formulas_than_there_are(monkeypatch):

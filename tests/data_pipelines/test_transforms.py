@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_pipelines.transforms import decode_grey, limit_factors, resize, scaled_sizes
+from data_pipelines.transforms import decode, limit_factors, resize, scaled_sizes
 
 LOW, HIGH = (16, 16), (256, 1024)
 
@@ -70,6 +70,6 @@ def test_shrinking_averages_areas():
 def test_decoding_is_exact_and_names_a_broken_picture():
   picture = np.random.default_rng(0).integers(0, 256, (5, 7), dtype=np.uint8)
   data = cv2.imencode(".png", picture)[1].tobytes()
-  np.testing.assert_array_equal(decode_grey(data, "a"), picture)
+  np.testing.assert_array_equal(decode(data, "a"), picture)
   with pytest.raises(ValueError, match="record train/17 does not decode: prepare the data set"):
-    decode_grey(b"no picture", "train/17")
+    decode(b"no picture", "train/17")

@@ -7,6 +7,7 @@ import tensorflow_datasets as tfds
 from etils import epath
 from tqdm import tqdm
 
+from data_pipelines.builders import parts
 from data_pipelines.builders.crohme import source
 from data_pipelines.builders.formulas import formula_features
 from data_pipelines.datasets import SourceError
@@ -67,15 +68,29 @@ class Crohme(tfds.core.GeneratorBasedBuilder):
         "validation": validation,
         **{f"test_{year}": records for year, records in read.folders.items()},
     }
-    return {name: self._generate_examples(records) for name, records in splits.items()}
+    return {name: self._generate_examples(name, records) for name, records in splits.items()}
 
-  def _generate_examples(self, records: list[source.Record]) -> Iterator[tuple[int, dict]]:
-    for number, r in enumerate(records):
-      yield number, {
-          "id": r.id,
-          "image": r.image,  # as it came: encoding an array would need TensorFlow
-          "height": r.height,
-          "width": r.width,
-          "length": len(r.words),
-          "text": r.text,
-      }
+  def _generate_examples(
+      self, name: str, records: list[source.Record]
+  ) -> Iterator[tuple[int, dict]]:
+    return parts.examples(records, features, name=name, rejected=refuse)
+
+
+def features(r: source.Record) -> dict:
+  return {
+      "id": r.id,
+      "image": r.image,  # as it came: encoding an array would need TensorFlow
+      "height": r.height,
+      "width": r.width,
+      "length": len(r.words),
+      "text": r.text,
+  }
+
+
+def refuse(r: source.Record, reason: str) -> None:
+  """The source was read and checked before.
+
+  Raises:
+    SourceError: names the record.
+  """
+  raise SourceError(f"{r.id} cannot be used: {reason}")

@@ -7,10 +7,8 @@ mathtext takes about a millisecond a symbol, the rest of a picture about one in 
 
 import dataclasses
 import functools
-import multiprocessing
-import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -36,8 +34,6 @@ SYMBOL_SHIFT, SYMBOL_SCALE, SYMBOL_TURN = 2.3, 0.06, 0.06  # standard deviations
 PART_SHIFT, PART_SCALE = 2.0, 0.04
 SLANT, TURN, STRETCH = (-0.15, 0.30), 0.02, 0.10
 WAVES, WAVE_HEIGHT, WAVE_LENGTH = 3, 2.8, (80.0, 280.0)
-
-PROCESS_PAYS_AT = 200  # pictures; a process takes about a second to start
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,42 +81,6 @@ def draw(
     start += count
   cv2.polylines(canvas, contours, True, 255, thickness=pen, shift=4)
   return cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA)
-
-
-def draw_all(
-    formulas: Sequence[Sequence[str]],
-    seeds: Sequence[Sequence[int]],
-    height_limit: int,
-    width_limit: int,
-    processes: int | None = None,
-) -> Iterator[tuple[bytes, int, int]]:
-  """PNG bytes, height and width of each formula, in order, whatever the number of processes.
-
-  Args:
-    formulas: tokens of each.
-    seeds: what each picture's randomness starts from.
-    height_limit: pixels.
-    width_limit: pixels.
-    processes: None takes one a core, fewer for few pictures.
-  """
-  work = functools.partial(_encoded, height_limit=height_limit, width_limit=width_limit)
-  if processes is None:
-    processes = min(os.cpu_count() or 1, 1 + len(formulas) // PROCESS_PAYS_AT)
-  if processes == 1:
-    yield from map(work, zip(formulas, seeds))
-    return
-  # Spawned, since the caller may hold threads (jax does) that a fork would freeze.
-  with multiprocessing.get_context("spawn").Pool(processes, cv2.setNumThreads, (1,)) as pool:
-    yield from pool.imap(work, zip(formulas, seeds), chunksize=32)
-
-
-def _encoded(
-    task: tuple[Sequence[str], Sequence[int]], height_limit: int, width_limit: int
-) -> tuple[bytes, int, int]:
-  tokens, seed = task
-  picture = draw(tokens, np.random.default_rng(seed), height_limit, width_limit)
-  _, png = cv2.imencode(".png", picture)
-  return png.tobytes(), *picture.shape
 
 
 def _write(

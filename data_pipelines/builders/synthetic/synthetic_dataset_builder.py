@@ -1,12 +1,14 @@
 """Generated pictures of generated formulas: data for a machine that has none."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
+import cv2
 import numpy as np
 import tensorflow_datasets as tfds
 from etils import epath
-from tqdm import tqdm
 
+from data_pipelines.builders import parts
 from data_pipelines.builders.formulas import formula_features
 from data_pipelines.builders.synthetic import drawing, grammar
 
@@ -24,18 +26,11 @@ class Synthetic(tfds.core.GeneratorBasedBuilder):
   code_path = epath.Path(__file__)  # found by tfds only with importlib_resources, which it lacks
 
   def __init__(
-      self,
-      *,
-      train: int = 10_000,
-      validation: int = 500,
-      test: int = 500,
-      seed: int = 0,
-      processes: int | None = None,
-      **of_tfds,
+      self, *, train: int = 10_000, validation: int = 500, test: int = 500, seed: int = 0, **of_tfds
   ):
-    """`train`, `validation`, `test` pictures; the same for one seed, however many processes."""
+    """`train`, `validation`, `test` pictures; the same for one seed."""
     self._counts = {"train": train, "validation": validation, "test": test}
-    self._seed, self._processes = seed, processes
+    self._seed = seed
     super().__init__(**of_tfds)
 
   def _info(self) -> tfds.core.DatasetInfo:
@@ -51,36 +46,47 @@ class Synthetic(tfds.core.GeneratorBasedBuilder):
     )
 
   def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
-    count = sum(self._counts.values())
-    formulas = distinct_formulas(count, self._seed)
-    pictures = drawing.draw_all(
-        formulas,
-        [(self._seed, 1, number) for number in range(count)],
-        HEIGHT_LIMIT,
-        WIDTH_LIMIT,
-        self._processes,
-    )
-    # All are drawn now (a kilobyte each), by one set of processes.
-    drawn = list(tqdm(pictures, "drawing formulas", total=count, unit=" pictures"))
+    formulas = distinct_formulas(sum(self._counts.values()), self._seed)
+    items = [Item(number, tokens, self._seed) for number, tokens in enumerate(formulas)]
     splits, start = {}, 0
     for name, size in self._counts.items():
-      part = slice(start, start + size)
-      splits[name] = self._generate_examples(start, formulas[part], drawn[part])
+      splits[name] = self._generate_examples(name, items[start : start + size])
       start += size
     return splits
 
-  def _generate_examples(
-      self, start: int, formulas: list[tuple[str, ...]], pictures: list[tuple[bytes, int, int]]
-  ) -> Iterator[tuple[int, dict]]:
-    for number, (tokens, (png, height, width)) in enumerate(zip(formulas, pictures), start):
-      yield number, {
-          "id": f"synthetic-{number:06d}",
-          "image": png,
-          "height": height,
-          "width": width,
-          "length": len(tokens),
-          "text": " ".join(tokens),
-      }
+  def _generate_examples(self, name: str, items: list["Item"]) -> Iterator[tuple[int, dict]]:
+    return parts.examples(items, draw_record, name=name, rejected=refuse)
+
+
+class Item(NamedTuple):
+  """What a record is drawn from."""
+
+  number: int
+  tokens: tuple[str, ...]
+  seed: int
+
+
+def draw_record(item: Item) -> dict:
+  rng = np.random.default_rng((item.seed, 1, item.number))
+  picture = drawing.draw(item.tokens, rng, HEIGHT_LIMIT, WIDTH_LIMIT)
+  _, png = cv2.imencode(".png", picture)
+  return {
+      "id": f"synthetic-{item.number:06d}",
+      "image": png.tobytes(),
+      "height": picture.shape[0],
+      "width": picture.shape[1],
+      "length": len(item.tokens),
+      "text": " ".join(item.tokens),
+  }
+
+
+def refuse(item: Item, reason: str) -> None:
+  """Every formula of the grammar can be drawn.
+
+  Raises:
+    ValueError: one could not.
+  """
+  raise ValueError(f"{item} could not be drawn: {reason}")
 
 
 def distinct_formulas(count: int, seed: int) -> list[tuple[str, ...]]:
