@@ -8,7 +8,7 @@ import os
 import pathlib
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import tensorflow_datasets as tfds
 
@@ -25,11 +25,21 @@ def prepare(
     data_dir: str | os.PathLike,
     manual_dir: str | os.PathLike | None = None,
     overwrite: bool = False,
+    allow_partial: bool = False,
+    options: Collection[str] = (),
 ) -> tuple[tfds.core.DatasetBuilder, bool]:
   """Prepares `name` under `data_dir`, completely or not at all.
 
   It is built in a hidden directory beside the final one and renamed at the end, so neither a
   failure nor a kill leaves anything that can be loaded, and an older one stays until then.
+
+  Args:
+    name: a row of the index.
+    data_dir: where prepared data sets live.
+    manual_dir: the files that the user supplies.
+    overwrite: prepare again what is there.
+    allow_partial: prepare what differs from what was published, and store how.
+    options: switches of the data set, see its row.
 
   Returns:
     The prepared data set, and whether it was made now (False: it was there).
@@ -39,6 +49,7 @@ def prepare(
     SourceError: what it is made from is missing or damaged; names all of it.
   """
   row, root = datasets.find(name), pathlib.Path(data_dir).expanduser()
+  switches = _switches(row, allow_partial, options)
   version = str(row.builder_class().VERSION)
   final, staging = root / name / version, root / f".preparing_{name}"
   if (final / "dataset_info.json").exists() and not overwrite:
@@ -48,7 +59,7 @@ def prepare(
   with _only_one(root):
     shutil.rmtree(staging, ignore_errors=True)  # left by a run that was killed
     try:
-      _build(row, staging / "new", manual_dir)
+      _build(row, staging / "new", manual_dir, switches)
       final.parent.mkdir(exist_ok=True)
       if final.exists():
         final.rename(staging / "old")
@@ -56,6 +67,17 @@ def prepare(
     finally:
       shutil.rmtree(staging, ignore_errors=True)
   return datasets.load(name, root), True
+
+
+def _switches(row: Dataset, allow_partial: bool, options: Collection[str]) -> dict[str, bool]:
+  """Arguments of the builder."""
+  if allow_partial and not row.manual:
+    raise SourceError(f"{row.name} is generated: leave --allow_partial out")
+  for option in options:
+    if option not in row.options:
+      known = f"only {', '.join(row.options)}" if row.options else "it has none"
+      raise SourceError(f"{row.name} has no option {option!r}: {known}")
+  return dict.fromkeys(options, True) | ({"allow_partial": True} if allow_partial else {})
 
 
 def _check_manual_dir(row: Dataset, manual_dir: str | os.PathLike | None) -> None:
@@ -87,12 +109,17 @@ def _only_one(root: pathlib.Path) -> Iterator[None]:
     os.close(directory)
 
 
-def _build(row: Dataset, data_dir: pathlib.Path, manual_dir: str | os.PathLike | None) -> None:
+def _build(
+    row: Dataset,
+    data_dir: pathlib.Path,
+    manual_dir: str | os.PathLike | None,
+    switches: dict[str, bool],
+) -> None:
   config = tfds.download.DownloadConfig(
       manual_dir=None if manual_dir is None else os.fspath(manual_dir), try_download_gcs=False
   )
   with contextlib.redirect_stdout(io.StringIO()):  # tfds announces a download; bars are on stderr
-    row.builder_class()(data_dir=data_dir).download_and_prepare(
+    row.builder_class()(data_dir=data_dir, **switches).download_and_prepare(
         download_config=config, file_format="array_record"
     )
 
@@ -102,7 +129,12 @@ def main(arguments: list[str] | None = None) -> int:
   options = _parser().parse_args(arguments)
   try:
     builder, made = prepare(
-      options.name, options.data_dir, options.manual_dir, options.overwrite
+        options.name,
+        options.data_dir,
+        options.manual_dir,
+        options.overwrite,
+        options.allow_partial,
+        options.option,
     )
   except (datasets.UnknownDatasetError, SourceError) as error:
     print(f"prepare: {error}", file=sys.stderr)
@@ -125,8 +157,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
   rows = "\n".join(
-      f"  {d.name:<10} splits {', '.join(d.splits)}; {d.licence}"
+      f"  {d.name:<13} splits {', '.join(d.splits)}; {d.licence}"
       f"{'; needs --manual_dir' if d.manual else ''}"
+      + "".join(f"\n{'':16}--option={name}: {what}" for name, what in d.options.items())
       for d in DATASETS.values()
   )
   parser = argparse.ArgumentParser(
@@ -143,6 +176,14 @@ def _parser() -> argparse.ArgumentParser:
       help="where prepared data sets live (%(default)s; $TFDS_DATA_DIR changes it)",
   )
   parser.add_argument("--overwrite", action="store_true", help="prepare again what is there")
+  parser.add_argument(
+      "--allow_partial",
+      action="store_true",
+      help="prepare what differs from what was published; how it differs is printed and stored",
+  )
+  parser.add_argument(
+      "--option", action="append", default=[], metavar="NAME", help="a switch of the data set"
+  )
   return parser
 
 

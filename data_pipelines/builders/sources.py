@@ -109,3 +109,9 @@ def picture_size(data: bytes) -> tuple[int, int]:
   if pixels.ndim != 2 or pixels.dtype != np.uint8:
     raise ValueError(f"must be grey, 8 bits or less; is {pixels.shape} {pixels.dtype}")
   return pixels.shape
+
+
+def unsafe_name(member: str) -> bool:
+  """Whether the name of an archive's member is absolute or leads out of the archive."""
+  parts = member.replace("\\", "/").split("/")
+  return parts[0] in ("", "~") or parts[0].endswith(":") or ".." in parts or "\0" in member
