@@ -143,6 +143,7 @@ def halve(picture: UInt8[np.ndarray, "H W"]) -> UInt8[np.ndarray, "h w"]:
 
 def encode_png(picture: UInt8[np.ndarray, "H W"]) -> bytes:
   """PNG of 1 bit where there are no greys, else of 8."""
-  bits = [cv2.IMWRITE_PNG_BILEVEL, 1] if np.isin(picture, (0, 255)).all() else []
-  _, data = cv2.imencode(".png", picture, bits)
+  bilevel = int(np.isin(picture, (0, 255)).all())
+  how = [cv2.IMWRITE_PNG_COMPRESSION, 9, cv2.IMWRITE_PNG_BILEVEL, bilevel]
+  _, data = cv2.imencode(".png", picture, how)
   return data.tobytes()

@@ -31,9 +31,9 @@ class Form:
 
   Attributes:
     kind: `zip` (PNG as they are stored), `pickle`, `pictures` (a folder of BMP or PNG files) or
-      `inkml` (a folder of InkML files, which hold the captions).
+      `inkml` (a folder of InkML files).
     pictures: archive, file or folder.
-    captions: file; "" for `inkml`.
+    captions: file; "" where the truth of InkML files is the caption.
   """
 
   kind: Kind
@@ -56,7 +56,9 @@ def find_form(directory: pathlib.Path, folder: str) -> Form | None:
       return Form(kind, pictures, text)
   for place in _inkml_places(directory, folder):
     if any(place.rglob("*.inkml")):
-      return Form("inkml", str(place.relative_to(directory)))
+      own = f"{folder}/{captions}"
+      own = own if (directory / own).exists() else ""
+      return Form("inkml", str(place.relative_to(directory)), own)
   return Form("zip", *choices[0][1:]) if (directory / folder).exists() else None
 
 

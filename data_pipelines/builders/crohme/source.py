@@ -38,7 +38,8 @@ CROHME is not downloaded: put it into one directory laid out as
 Each of train, 2014, 2016, 2019 may instead be one of
   <year>/images.pkl or <year>/img/        a pickled dictionary of arrays, or BMP or PNG files
   offline-train.pkl, train_caption.txt    and the like: WAP's, SAN's and CAN's files as they are
-  <year>/ with .inkml files at any depth  the competition's strokes, which are drawn here
+  <year>/ with .inkml files at any depth  the competition's strokes, which are drawn here; their
+                                          truth is the caption where there is no captions.txt
 dictionary.txt may be left out if no folder has images.zip.
 
 The competition publishes pen strokes (TC11 of the IAPR; CC BY-NC-SA 3.0, not for commercial use).
@@ -70,7 +71,7 @@ class Source:
   """All words in the order of `dictionary.txt`, and the records of each folder in caption order.
 
   Attributes:
-    words: of the dictionary; without one, those of train, sorted.
+    words: of the dictionary; without one, those of train, sorted, then those of the other folders.
     folders: records of `train`, `2014`, ...
     forms: the kind that each folder came in, see `forms.Form`.
   """
@@ -98,20 +99,22 @@ def read_source(directory: str | pathlib.Path, progress=lambda items, **_: items
       if form or folder in FOLDERS
   }
   words = _read_dictionary(directory, forms, problems)
+  own: dict[str, None] = {}
   folders = {}
   for folder, form in forms.items():
     progress_of_folder = lambda items, folder=folder: progress(
         items, desc=f"checking {folder}", unit="picture"
     )
     captions, pictures = _READERS[form.kind](directory, form, problems, progress_of_folder)
-    if words is None:  # train comes first
-      words = dict.fromkeys(sorted({w for caption in captions.values() for w in caption}))
-    if words:  # a missing dictionary is one problem, not one for each caption
+    if words is None:
+      own |= dict.fromkeys(sorted({w for caption in captions.values() for w in caption}))
+    elif words:  # a missing dictionary is one problem, not one for each caption
       _check_words(form, captions, words, problems)
     if captions and pictures is not None:
       folders[folder] = _pair(form, captions, pictures, problems)
   problems.raise_any(directory)
-  return Source(tuple(words or ()), folders, {f: form.kind for f, form in forms.items()})
+  known = tuple(own if words is None else words)
+  return Source(known, folders, {folder: form.kind for folder, form in forms.items()})
 
 
 def _read_dictionary(
@@ -230,7 +233,7 @@ def _read_inkml(
     directory: pathlib.Path, form: Form, problems: Problems, progress
 ) -> tuple[Captions, Pictures | None]:
   """Captions and pictures of InkML files, in the order of their names."""
-  captions, files = Captions(), dict[str, pathlib.Path]()
+  truth, files = Captions(), dict[str, pathlib.Path]()
   for path in sorted((directory / form.pictures).rglob("*.inkml"), key=lambda p: p.name):
     if path.stem in files:
       problems.add(form.pictures, "repeated id", f"{path.stem} ({path.relative_to(directory)})")
@@ -239,11 +242,13 @@ def _read_inkml(
 
   def read(path: pathlib.Path):
     drawn = strokes.read_inkml(path.read_bytes())
-    captions[path.stem] = strokes.words_of_truth(drawn.truth)
+    truth[path.stem] = strokes.words_of_truth(drawn.truth)
     return strokes.draw(drawn.strokes)
 
   pictures = _convert(form, files, read, problems, progress)
-  return captions, {name: pictures[name] for name in captions}
+  if form.captions:
+    return _read_captions(directory, form.captions, problems), pictures
+  return truth, {name: pictures[name] for name in truth}
 
 
 def _convert(

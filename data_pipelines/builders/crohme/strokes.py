@@ -102,7 +102,32 @@ def words_of_truth(truth: str) -> tuple[str, ...]:
   for word in tokenize(truth):
     if word not in DROPPED:
       words += SYNONYMS.get(word, [word])
-  return tuple(normalise(words))
+  return tuple(_without_braces_round_subscripts(normalise(words)))
+
+
+def _without_braces_round_subscripts(words: list[str]) -> list[str]:
+  """`{ x _ { 1 } } ^ { 2 }` as the captions have it, `x _ { 1 } ^ { 2 }`."""
+  opened: list[int] = []
+  superfluous: set[int] = set()
+  for i, word in enumerate(words):
+    if word == "{":
+      opened.append(i)
+    elif word == "}" and opened:
+      start = opened.pop()
+      alone = words[start + 2 : start + 4] == ["_", "{"] and _group_end(words, start + 3) == i - 1
+      argument = start and words[start - 1] in ("_", "^", "}", "]", r"\sqrt", r"\frac")
+      if alone and not argument and words[i + 1 : i + 2] == ["^"]:
+        superfluous |= {start, i}
+  return [w for i, w in enumerate(words) if i not in superfluous]
+
+
+def _group_end(words: list[str], start: int) -> int:
+  depth = 0
+  for i in range(start, len(words)):
+    depth += (words[i] == "{") - (words[i] == "}")
+    if depth == 0:
+      return i
+  return -1
 
 
 def draw(strokes: tuple[Float[np.ndarray, "P 2"], ...]) -> UInt8[np.ndarray, "H W"]:
