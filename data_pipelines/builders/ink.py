@@ -72,10 +72,14 @@ def find_pictures(directory: pathlib.Path, name: str, problems: Problems) -> dic
   if (directory / name).is_dir():
     files = sorted(p for p in (directory / name).rglob("*") if p.is_file())
     found = [(str(p.relative_to(directory / name)), Place(str(p))) for p in files]
+    if not files:
+      problems.add(name, "is empty")
   else:
     with open_archive(directory, name, problems) as archive:
       members = [] if archive is None else [m for m in archive.infolist() if not is_clutter(m)]
       found = [(m.filename, Place(str(directory / name), m.filename)) for m in members]
+      if archive is not None and not members:
+        problems.add(name, "is empty")
   places: dict[str, Place] = {}
   for file, place in found:
     base, ending = os.path.splitext(file.rsplit("/", 1)[-1])
@@ -87,6 +91,8 @@ def find_pictures(directory: pathlib.Path, name: str, problems: Problems) -> dic
       problems.add(name, "repeated picture", file)
     else:
       places[base] = place
+  if found and not places:
+    problems.add(name, "has no picture")
   return places
 
 

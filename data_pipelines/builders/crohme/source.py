@@ -223,8 +223,6 @@ def _read_folder(
 ) -> tuple[Captions, Pictures | None]:
   captions = _read_captions(directory, form.captions, problems)
   places = find_pictures(directory, form.pictures, problems)
-  if not places:
-    problems.add(form.pictures, "has no picture")
   read = lambda place: ink(place.read(), paper="auto")
   return captions, _convert(form, places, read, problems, progress)
 
