@@ -26,7 +26,9 @@ class Problems:
     self._found: dict[tuple[str, str], list[str]] = {}
 
   def add(self, file: str, what: str, which: str = "") -> None:
-    self._found.setdefault((file, what), []).append(which)
+    found = self._found.setdefault((file, what), [])
+    if which or not found:  # two readers may meet the same damaged file
+      found.append(which)
 
   def raise_any(self, directory: pathlib.Path) -> None:
     """Raises SourceError if anything was added."""

@@ -3,18 +3,17 @@
 import collections
 import csv
 import dataclasses
-import gzip
 import io
 import pathlib
 import re
-import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from data_pipelines.builders.im2latex100k import tex
 from data_pipelines.builders.ink import Place, crop, find_pictures, halve, ink
 from data_pipelines.builders.parts import ItemError
 from data_pipelines.builders.sources import Problems
 from data_pipelines.builders.supplied import count_deviations, record
+from data_pipelines.builders.texts import is_there, named, read_words, text_lines
 from mmjax.text.latex import tokenize
 
 NAMES = {"train": "train", "validation": "validate", "test": "test"}  # ours -> the files'
@@ -95,7 +94,7 @@ def read_source(directory: str | pathlib.Path, render: bool = False) -> Source:
     SourceError: something is missing or damaged; names all of it.
   """
   directory, problems = pathlib.Path(directory), Problems("IM2LATEX-100K", LAYOUT)
-  if _there(directory, "im2latex_train.csv"):
+  if is_there(directory, "im2latex_train.csv"):
     rows, published, labels = _read_csv(directory, problems), FILTERED, "normalised"
   elif formulas := _formula_list(directory):
     rows, published = _read_lists(directory, formulas, problems)
@@ -128,8 +127,7 @@ def read_source(directory: str | pathlib.Path, render: bool = False) -> Source:
     left_out += [f"{split}: {n:,} rows {why}" for why, n in unusable.items()]
     deviations += count_deviations({split: len(of_split)}, {split: published[split]})
     if lacking:
-      some = ", ".join(lacking[:5]) + (", ..." if len(lacking) > 5 else "")
-      deviations.append(f"{split}: {len(lacking):,} formulas without picture: {some}")
+      deviations.append(f"{split}: {len(lacking):,} formulas without picture: {named(lacking)}")
   for split in (s for s, formulas in splits.items() if not formulas):
     problems.add(split, "has no formula with a picture")
   problems.raise_any(directory)
@@ -161,7 +159,7 @@ def _read_csv(directory: pathlib.Path, problems: Problems) -> Rows:
   rows: Rows = {}
   for split, name in NAMES.items():
     file = f"im2latex_{name}.csv"
-    lines = io.StringIO("\n".join(_lines(directory, file, problems)), newline="")
+    lines = io.StringIO("\n".join(text_lines(directory, file, problems)), newline="")
     table = csv.DictReader(lines, strict=True)
     rows[split] = []
     try:
@@ -190,15 +188,16 @@ def _read_lists(
     directory: pathlib.Path, formulas: str, problems: Problems
 ) -> tuple[Rows, dict[str, int]]:
   """Rows, and how many were published of the kind of lists there are."""
-  texts = _lines(directory, formulas, problems, latin=True)
+  texts = text_lines(directory, formulas, problems, latin=True)
   clean = str.strip if "norm" in formulas else _words_of_raw
-  filtered = any(_there(directory, f"{p}{n}_filter.lst") for n in NAMES.values() for p in _PREFIXES)
+  lists = [f"{prefix}{name}_filter.lst" for name in NAMES.values() for prefix in _PREFIXES]
+  filtered = any(is_there(directory, file) for file in lists)
   rows: Rows = {}
   for split, name in NAMES.items():
     name = f"{name}_filter.lst" if filtered else f"{name}.lst"
-    file = next((p + name for p in _PREFIXES if _there(directory, p + name)), _PREFIXES[0] + name)
+    file = next((p + name for p in _PREFIXES if is_there(directory, p + name)), _PREFIXES[0] + name)
     rows[split] = []
-    for number, line in enumerate(_lines(directory, file, problems), start=1):
+    for number, line in enumerate(text_lines(directory, file, problems), start=1):
       fields = line.split()
       if len(fields) == 2 and fields[1].isdigit():
         image, at = _stem(fields[0]), int(fields[1])
@@ -228,19 +227,19 @@ def _read_tables(directory: pathlib.Path, problems: Problems, render: bool) -> R
   """The sample's labels, then what the tables of the splits have besides."""
   rows: Rows = {split: [] for split in NAMES}
   sample = "sample_labels.tsv"
-  if _there(directory, sample):
+  if is_there(directory, sample):
     ours = {name: split for split, name in NAMES.items()}
-    for number, line in enumerate(_lines(directory, sample, problems), start=1):
+    for number, line in enumerate(text_lines(directory, sample, problems), start=1):
       fields = line.split("\t")
       if len(fields) < 3 or fields[0] not in ours or not fields[1].strip():
         problems.add(sample, 'not "<split><TAB><image><TAB>formula"', f"line {number}")
       else:
         rows[ours[fields[0]]].append((_stem(fields[1]), " ".join(fields[2].split())))
-  elif not any(_there(directory, f"formulas_{name}.norm.tsv") for name in NAMES.values()):
+  elif not any(is_there(directory, f"formulas_{name}.norm.tsv") for name in NAMES.values()):
     problems.add("im2latex_formulas.norm.lst", "is missing, and so is every other form's list")
     return rows
   for split, name in NAMES.items():
-    if _there(directory, f"formulas_{name}.norm.tsv"):
+    if is_there(directory, f"formulas_{name}.norm.tsv"):
       rows[split] += _read_table(directory, f"formulas_{name}.norm.tsv", rows[split], problems)
     _check_repeats(split, sample, rows[split], problems)
   if render:
@@ -253,7 +252,7 @@ def _read_table(
 ) -> list[tuple[str, str]]:
   """Rows of images that are not among the `known`."""
   rows, had = [], {image for image, _ in known}
-  for number, line in enumerate(_lines(directory, file, problems), start=1):
+  for number, line in enumerate(text_lines(directory, file, problems), start=1):
     image, tab, text = line.partition("\t")
     if not tab or not image.strip():
       problems.add(file, 'not "<image><TAB>formula"', f"line {number}")
@@ -269,7 +268,7 @@ def _read_nameless(
   had, found = {text for split in rows.values() for _, text in split}, []
   for path in sorted(directory.glob("formulas_train*.norm.txt*")):
     file = path.name.removesuffix(".gz")
-    for number, line in enumerate(_lines(directory, file, problems), start=1):
+    for number, line in enumerate(text_lines(directory, file, problems), start=1):
       text = " ".join(line.split())
       if text not in had:
         had.add(text)
@@ -303,64 +302,10 @@ def _find_pictures(
 
 def _read_vocabulary(directory: pathlib.Path, problems: Problems) -> list[str]:
   for file in ("vocab.txt", "latex_vocab.txt"):
-    if _there(directory, file):
-      lines = [line.strip() for line in _lines(directory, file, problems)]
-      for number, word in enumerate(lines, start=1):
-        if len(word.split()) != 1:
-          problems.add(file, "not one word", f"line {number}")
-      for word in {w for w in lines if lines.count(w) > 1}:
-        problems.add(file, "repeated word", word)
-      return lines
+    if is_there(directory, file):
+      return read_words(directory, file, problems)
   return []
-
-
-def _there(directory: pathlib.Path, file: str) -> bool:
-  return (directory / file).exists() or (directory / f"{file}.gz").exists()
 
 
 def _stem(image: str) -> str:
   return image.strip().rsplit("/", 1)[-1].removesuffix(".png")
-
-
-def _lines(
-    directory: pathlib.Path, file: str, problems: Problems, latin: bool = False
-) -> list[str]:
-  """Lines of a text file or of its gzip; only a line feed ends one, formulas hold other ends.
-
-  Args:
-    directory: that it lies in.
-    file: its name without `.gz`.
-    problems: where it is said if it cannot be read.
-    latin: a line that is not UTF-8 is Latin-1, as in the list of raw formulas.
-  """
-  try:
-    if (directory / file).exists():
-      data = (directory / file).read_bytes()
-    else:
-      data = gzip.decompress((directory / f"{file}.gz").read_bytes())
-  except FileNotFoundError:
-    problems.add(file, "is missing")
-    return []
-  except (OSError, EOFError, zlib.error) as error:
-    problems.add(file, f"cannot be read ({error})")
-    return []
-  if not data.strip():
-    problems.add(file, "is empty")
-    return []
-  decode: Callable[[bytes], str] = _utf8_or_latin if latin else bytes.decode
-  lines = []
-  for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
-    if b"\0" in line:
-      problems.add(file, "has a NUL byte", f"line {number}")
-    try:
-      lines.append(decode(line.removesuffix(b"\r")))
-    except UnicodeDecodeError as error:
-      problems.add(file, "is not UTF-8 text", f"line {number} (byte {error.start})")
-  return lines[:-1] if not lines[-1].strip() else lines
-
-
-def _utf8_or_latin(line: bytes) -> str:
-  try:
-    return line.decode()
-  except UnicodeDecodeError:
-    return line.decode("latin-1")
