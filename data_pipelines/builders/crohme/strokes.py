@@ -141,6 +141,7 @@ def draw(strokes: tuple[Float[np.ndarray, "P 2"], ...]) -> UInt8[np.ndarray, "H 
   for stroke in strokes:
     line = np.rint((stroke - low) * scale).astype(np.int32) + before
     cv2.polylines(canvas, [line], False, 255)
+    canvas[line[:, 1], line[:, 0]] = 255  # OpenCV draws nothing for a single point
   return cv2.dilate(canvas, np.ones((PEN, PEN), np.uint8))
 
 

@@ -19,6 +19,7 @@ from mmjax.text.latex import tokenize
 NAMES = {"train": "train", "validation": "validate", "test": "test"}  # ours -> the files'
 PUBLISHED = {"train": 83_884, "validation": 9_320, "test": 10_355}
 FILTERED = {"train": 75_275, "validation": 8_370, "test": 10_355}  # _filter lists, CSV files
+_PREFIXES = ("im2latex_", "")  # of the lists' names
 REPEATED = {"train": 14}  # images that the published list names twice, with other formulas
 UNKNOWN = "<UNK>"
 TEX = "+tex"  # ends the ids of pictures drawn here
@@ -214,13 +215,11 @@ def _read_lists(
   return rows, FILTERED if filtered else PUBLISHED
 
 
-_PREFIXES = ("im2latex_", "")
-
-
 def _words_of_raw(formula: str) -> str:
   """Commands and characters of a formula as its author wrote it, without label and comment."""
   formula = re.sub(r"\\label\s*\{[^}]*\}", "", formula.replace("\r", " "))
-  return " ".join(tokenize(re.sub(r"(?<!\\)%.*", "", formula)))
+  # A formula may begin with a comment sign and still be one: the published normaliser's rule.
+  return " ".join(tokenize(re.sub(r"(?<!\\)%.*", "", formula.lstrip().removeprefix("%"))))
 
 
 def _read_tables(directory: pathlib.Path, problems: Problems, render: bool) -> Rows:
