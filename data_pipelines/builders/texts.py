@@ -34,6 +34,7 @@ def text_lines(
     problems.add(file, "is missing")
     return []
   except (OSError, EOFError, zlib.error) as error:
+    file = file if (directory / file).exists() else f"{file}.gz"
     problems.add(file, f"cannot be read ({error})")
     return []
   return split_lines(data, file, problems, latin=latin)
@@ -55,7 +56,7 @@ def split_lines(
       lines.append(decode(line.removesuffix(b"\r")))
     except UnicodeDecodeError as error:
       problems.add(file, "is not UTF-8 text", f"line {number} (byte {error.start})")
-      lines.append("")
+      lines.append(line.decode(errors="replace"))  # one cause, one problem
   return lines[:-1] if not lines[-1].strip() else lines
 
 

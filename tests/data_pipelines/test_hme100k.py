@@ -137,7 +137,7 @@ def test_labels_without_photograph_and_the_reverse_are_deviations(made, tmp_path
   deviations = source.read_source(made).deviations
   assert "test: 1 labels without photograph: test_1" in deviations
   assert "test: 1 photographs without label: more" in deviations
-  with pytest.raises(SourceError, match="is not what was published:(.|\n)*without photograph"):
+  with pytest.raises(SourceError, match=r"is not what was published:(.|\n)*without photograph"):
     prepare("hme100k", tmp_path / "data", made)
 
 

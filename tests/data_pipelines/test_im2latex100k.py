@@ -179,6 +179,13 @@ def test_images_that_the_published_list_names_twice_give_one_record(made):
   assert "im2latex_test_filter.lst: repeated image (1): test0" in message(made)
 
 
+def test_a_table_names_each_image_once(made):
+  write_tables(made)
+  with (made / "sample_labels.tsv").open("a") as f:
+    f.write("train\ttrain0\tx\n")
+  assert "sample_labels.tsv: repeated image (1): train0" in message(made)
+
+
 def damage_line(file, number, text):
   lines = file.read_bytes().split(b"\n")
   lines[number - 1] = text
@@ -221,7 +228,7 @@ def test_a_truncated_gzip_and_archive_are_named(made):
   for name in ("formulas_test.norm.tsv.gz", "sample_images.zip"):
     (made / name).write_bytes((made / name).read_bytes()[:-20])
   found = message(made)
-  assert "formulas_test.norm.tsv: cannot be read" in found
+  assert "formulas_test.norm.tsv.gz: cannot be read" in found
   assert "sample_images.zip: cannot be opened as a zip archive" in found
 
 

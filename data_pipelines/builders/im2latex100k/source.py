@@ -175,7 +175,7 @@ def _read_csv(directory: pathlib.Path, problems: Problems) -> Rows:
           rows[split].append((_stem(line["image"]), " ".join(line["formula"].split())))
     except csv.Error as error:
       problems.add(file, f"is no CSV ({error})", f"line {table.line_num}")
-    _check_repeats(split, file, rows[split], problems)
+    _check_repeats(file, rows[split], problems, allowed=REPEATED.get(split, 0))
   return rows
 
 
@@ -211,7 +211,7 @@ def _read_lists(
         rows[split].append((image, " ".join(clean(texts[at]).split())))
       elif texts:  # a missing list is one problem, not one for each row
         problems.add(file, f"line that {formulas} of {len(texts):,} lines lacks", f"{image} ({at})")
-    _check_repeats(split, file, rows[split], problems)
+    _check_repeats(file, rows[split], problems, allowed=REPEATED.get(split, 0))
   return rows, FILTERED if filtered else PUBLISHED
 
 
@@ -240,7 +240,7 @@ def _read_tables(directory: pathlib.Path, problems: Problems, render: bool) -> R
   for split, name in NAMES.items():
     if is_there(directory, f"formulas_{name}.norm.tsv"):
       rows[split] += _read_table(directory, f"formulas_{name}.norm.tsv", rows[split], problems)
-    _check_repeats(split, sample, rows[split], problems)
+    _check_repeats(sample, rows[split], problems)
   if render:
     rows["train"] += _read_nameless(directory, rows, problems)
   return rows
@@ -276,11 +276,11 @@ def _read_nameless(
 
 
 def _check_repeats(
-    split: str, file: str, rows: list[tuple[str, str]], problems: Problems
+    file: str, rows: list[tuple[str, str]], problems: Problems, allowed: int = 0
 ) -> None:
   counts = collections.Counter(image for image, _ in rows)
   repeated = [image for image, count in counts.items() if count > 1]
-  if len(repeated) > REPEATED.get(split, 0):
+  if len(repeated) > allowed:
     for image in repeated:
       problems.add(file, "repeated image", image)
 
