@@ -5,6 +5,7 @@ import difflib
 import importlib
 import os
 import pathlib
+from collections.abc import Mapping
 
 import tensorflow_datasets as tfds
 
@@ -31,6 +32,7 @@ class Dataset:
     splits: those it can have; some depend on what was supplied.
     manual: whether the user supplies the files (`--manual_dir`).
     licence: of the data.
+    options: switches of `prepare --option=NAME`, each with a line that explains it.
   """
 
   name: str
@@ -38,6 +40,7 @@ class Dataset:
   splits: tuple[str, ...]
   manual: bool
   licence: str
+  options: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
   @property
   def prepare_command(self) -> str:
@@ -58,6 +61,21 @@ DATASETS = {
             splits=("train", "validation", "test_2014", "test_2016", "test_2019"),
             manual=True,
             licence="CC BY-NC-SA 3.0",
+        ),
+        Dataset(
+            name="im2latex100k",
+            builder="data_pipelines.builders.im2latex100k.im2latex100k_dataset_builder.Im2latex100k",
+            splits=("train", "validation", "test"),
+            manual=True,
+            licence="not stated by its publisher",
+            options={"render": "draw formulas without a picture by TeX (latex, dvipng)"},
+        ),
+        Dataset(
+            name="hme100k",
+            builder="data_pipelines.builders.hme100k.hme100k_dataset_builder.Hme100k",
+            splits=("train", "validation", "test"),
+            manual=True,
+            licence="research, by registration",
         ),
         Dataset(
             name="synthetic",

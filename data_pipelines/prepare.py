@@ -15,7 +15,7 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures.process import BrokenProcessPool
 
 import tensorflow_datasets as tfds
@@ -50,6 +50,8 @@ def prepare(
     data_dir: str | os.PathLike,
     manual_dir: str | os.PathLike | None = None,
     overwrite: bool = False,
+    allow_partial: bool = False,
+    options: Collection[str] = (),
     processes: int = 1,
     beam: str | None = None,
 ) -> tuple[tfds.core.DatasetBuilder, bool]:
@@ -61,6 +63,12 @@ def prepare(
   files by the same code goes on from it, to the same bytes.
 
   Args:
+    name: a row of the index.
+    data_dir: where prepared data sets live.
+    manual_dir: the files that the user supplies.
+    overwrite: prepare again what is there.
+    allow_partial: prepare what differs from what was published, and store how.
+    options: switches of the data set, see its row.
     processes: that make records at the same time.
     beam: options of the Apache Beam pipeline that makes them instead, as on a command line
       ("--runner=DirectRunner"); nothing of it is kept if it ends early.
@@ -73,6 +81,7 @@ def prepare(
     SourceError: what it is made from is missing or damaged; names all of it.
   """
   row, root = datasets.find(name), pathlib.Path(data_dir).expanduser()
+  switches = _switches(row, allow_partial, options)
   version = str(row.builder_class().VERSION)
   final, staging = root / name / version, root / f".preparing_{name}"
   if (final / "dataset_info.json").exists() and not overwrite:
@@ -92,7 +101,7 @@ def prepare(
     kept = None
     try:
       with parts.working(made, processes) if beam is None else parts.on_beam():
-        _build(row, staging / "new", manual_dir, beam)
+        _build(row, staging / "new", manual_dir, switches, beam)
       final.parent.mkdir(exist_ok=True)
       if final.exists():
         final.rename(staging / "old")
@@ -128,6 +137,17 @@ def _clear(staging: pathlib.Path, keep: pathlib.Path | None) -> None:
     staging.rmdir()
 
 
+def _switches(row: Dataset, allow_partial: bool, options: Collection[str]) -> dict[str, bool]:
+  """Arguments of the builder."""
+  if allow_partial and not row.manual:
+    raise SourceError(f"{row.name} is generated: leave --allow_partial out")
+  for option in options:
+    if option not in row.options:
+      known = f"only {', '.join(row.options)}" if row.options else "it has none"
+      raise SourceError(f"{row.name} has no option {option!r}: {known}")
+  return dict.fromkeys(options, True) | ({"allow_partial": True} if allow_partial else {})
+
+
 def _check_manual_dir(row: Dataset, manual_dir: str | os.PathLike | None) -> None:
   if not row.manual:
     if manual_dir is not None:
@@ -161,6 +181,7 @@ def _build(
     row: Dataset,
     data_dir: pathlib.Path,
     manual_dir: str | os.PathLike | None,
+    switches: dict[str, bool],
     beam: str | None,
 ) -> None:
   config = tfds.download.DownloadConfig(
@@ -172,7 +193,7 @@ def _build(
     config = config.replace(beam_options=PipelineOptions(shlex.split(beam)))
   # tfds announces a download on stdout; bars are on stderr.
   with contextlib.redirect_stdout(io.StringIO()), in_given_order():
-    row.builder_class()(data_dir=data_dir).download_and_prepare(
+    row.builder_class()(data_dir=data_dir, **switches).download_and_prepare(
         download_config=config, file_format="array_record"
     )
 
@@ -183,9 +204,15 @@ def main(arguments: list[str] | None = None) -> int:
   try:
     with _terminable():
       builder, made = prepare(
-          options.name, options.data_dir, options.manual_dir, options.overwrite, options.processes,
+          options.name,
+          options.data_dir,
+          options.manual_dir,
+          options.overwrite,
+          options.allow_partial,
+          options.option,
+          options.processes,
           options.beam,
-      )  # fmt: skip
+      )
   except (datasets.UnknownDatasetError, SourceError) as error:
     print(f"prepare: {error}", file=sys.stderr)
     return 2
@@ -245,8 +272,9 @@ def _full(error: Exception, data_dir: str | os.PathLike) -> str:
 
 def _parser() -> argparse.ArgumentParser:
   rows = "\n".join(
-      f"  {d.name:<10} splits {', '.join(d.splits)}; {d.licence}"
+      f"  {d.name:<13} splits {', '.join(d.splits)}; {d.licence}"
       f"{'; needs --manual_dir' if d.manual else ''}"
+      + "".join(f"\n{'':16}--option={name}: {what}" for name, what in d.options.items())
       for d in DATASETS.values()
   )
   parser = argparse.ArgumentParser(
@@ -275,6 +303,14 @@ def _parser() -> argparse.ArgumentParser:
       const="--runner=DirectRunner",
       metavar="OPTIONS",
       help="make them by an Apache Beam pipeline with these options instead (%(const)s)",
+  )
+  parser.add_argument(
+      "--allow_partial",
+      action="store_true",
+      help="prepare what differs from what was published; how it differs is printed and stored",
+  )
+  parser.add_argument(
+      "--option", action="append", default=[], metavar="NAME", help="a switch of the data set"
   )
   return parser
 

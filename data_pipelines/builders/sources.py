@@ -26,7 +26,9 @@ class Problems:
     self._found: dict[tuple[str, str], list[str]] = {}
 
   def add(self, file: str, what: str, which: str = "") -> None:
-    self._found.setdefault((file, what), []).append(which)
+    found = self._found.setdefault((file, what), [])
+    if which or not found:  # two readers may meet the same damaged file
+      found.append(which)
 
   def raise_any(self, directory: pathlib.Path) -> None:
     """Raises SourceError if anything was added."""
@@ -109,3 +111,9 @@ def picture_size(data: bytes) -> tuple[int, int]:
   if pixels.ndim != 2 or pixels.dtype != np.uint8:
     raise ValueError(f"must be grey, 8 bits or less; is {pixels.shape} {pixels.dtype}")
   return pixels.shape
+
+
+def unsafe_name(member: str) -> bool:
+  """Whether the name of an archive's member is absolute or leads out of the archive."""
+  parts = member.replace("\\", "/").split("/")
+  return parts[0] in ("", "~") or parts[0].endswith(":") or ".." in parts or "\0" in member

@@ -3,6 +3,7 @@
 import io
 import pathlib
 import zipfile
+from xml.sax.saxutils import escape
 
 import numpy as np
 from PIL import Image
@@ -42,3 +43,15 @@ def write_source(directory: pathlib.Path, train: int = 120) -> pathlib.Path:
     pictures = {n: png(20 + i % 7, 30 + i % 11, seed=i) for i, n in enumerate(captions)}
     write_folder(directory / folder, captions, pictures)
   return directory
+
+
+def inkml(strokes: list[list[int]], truth: str) -> str:
+  """An InkML file as the competition writes them; a stroke is x0, y0, x1, y1, ..."""
+  traces = "".join(
+      f'<trace id="{i}">\n{", ".join(f"{x} {y}" for x, y in zip(s[::2], s[1::2]))}\n</trace>\n'
+      for i, s in enumerate(strokes)
+  )
+  return (
+      '<ink xmlns="http://www.w3.org/2003/InkML">\n<annotation type="UI">x</annotation>\n'
+      f'<annotation type="truth">{escape(truth)}</annotation>\n{traces}</ink>\n'
+  )

@@ -12,8 +12,9 @@ from PIL import Image
 
 from data_pipelines import datasets
 from data_pipelines.builders.crohme import source
-from data_pipelines.builders.crohme.crohme_dataset_builder import Crohme, is_validation
+from data_pipelines.builders.crohme.crohme_dataset_builder import Crohme
 from data_pipelines.builders.sources import picture_size
+from data_pipelines.builders.supplied import is_validation
 from data_pipelines.datasets import SourceError
 from data_pipelines.index import load_index
 from data_pipelines.prepare import prepare
@@ -215,7 +216,7 @@ def test_everything_is_named_at_once_but_long_lists_are_cut(made_source):
 
 
 def test_the_data_set_stores_what_was_supplied(made_source, tmp_path):
-  builder, made = prepare("crohme", tmp_path / "data", made_source)
+  builder, made = prepare("crohme", tmp_path / "data", made_source, allow_partial=True)
   assert made
   assert list(builder.info.metadata["vocabulary"]) == list(WORDS)
   assert "CC BY-NC-SA" in builder.info.metadata["licence"]
@@ -234,8 +235,8 @@ def test_the_data_set_stores_what_was_supplied(made_source, tmp_path):
 
 
 def test_validation_is_held_out_by_formula_and_always_the_same(made_source, tmp_path):
-  builder, _ = prepare("crohme", tmp_path / "data", made_source)
-  again, _ = prepare("crohme", tmp_path / "again", made_source)
+  builder, _ = prepare("crohme", tmp_path / "data", made_source, allow_partial=True)
+  again, _ = prepare("crohme", tmp_path / "again", made_source, allow_partial=True)
   for split in builder.info.splits:
     assert load_index(builder, split).ids == load_index(again, split).ids
   train, validation = load_index(builder, "train"), load_index(builder, "validation")
@@ -247,10 +248,19 @@ def test_validation_is_held_out_by_formula_and_always_the_same(made_source, tmp_
   assert held == HELD
 
 
+def test_other_counts_than_the_published_ones_are_an_error_unless_allowed(made_source, tmp_path):
+  with pytest.raises(SourceError) as caught:
+    prepare("crohme", tmp_path / "data", made_source)
+  assert "train: 120 records, published 8,835" in str(caught.value)
+  assert "--allow_partial" in str(caught.value)
+  builder, _ = prepare("crohme", tmp_path / "data", made_source, allow_partial=True)
+  assert "2016: 5 records, published 1,147" in builder.info.metadata["deviations"]
+
+
 def test_a_train_set_too_small_to_hold_a_formula_out_is_refused(tmp_path):
   made = write_source(tmp_path / "source", train=3)
   with pytest.raises(SourceError, match="its 1 formulas are too few"):
-    prepare("crohme", tmp_path / "data", made)
+    prepare("crohme", tmp_path / "data", made, allow_partial=True)
 
 
 def test_the_builder_used_by_itself_says_what_it_needs(tmp_path):
@@ -271,6 +281,7 @@ def test_crohme_has_its_counts(real):
   assert counts == {"train": 8432, "validation": 403, "test_2014": 986, "test_2016": 1147}
   assert sum(counts[n] for n in ("train", "validation")) == 8835
   assert len(real.info.metadata["vocabulary"]) == 110
+  assert not real.info.metadata["deviations"]
 
 
 def test_no_formula_of_crohme_is_in_train_and_validation(real):
@@ -285,5 +296,5 @@ def test_no_formula_of_crohme_is_in_train_and_validation(real):
 
 
 def test_the_index_of_data_sets_names_the_nearest():
-  with pytest.raises(datasets.UnknownDatasetError, match=r"crohme, synthetic; did you mean crohme"):
+  with pytest.raises(datasets.UnknownDatasetError, match=r"no data set .*; did you mean crohme"):
     datasets.find("chrome")

@@ -41,7 +41,7 @@ def leftovers(root):
 
 
 def prepared(root, source):
-  arguments = ["crohme", f"--manual_dir={source}", f"--data_dir={root}"]
+  arguments = ["crohme", f"--manual_dir={source}", f"--data_dir={root}", "--allow_partial"]
   return prepare.main(arguments)
 
 
@@ -62,6 +62,9 @@ def test_prepare_prints_counts_and_the_next_command(made_source, root, capsys):
         (["crohme"], "needs --manual_dir=DIRECTORY"),
         (["crohme", "--manual_dir=nowhere"], "--manual_dir=nowhere is not a directory"),
         (["synthetic", "--manual_dir=nowhere"], "synthetic is generated: leave --manual_dir out"),
+        (["synthetic", "--allow_partial"], "synthetic is generated: leave --allow_partial out"),
+        (["crohme", "--option=render"], "crohme has no option 'render': it has none"),
+        (["im2latex100k", "--option=draw"], "has no option 'draw': only render"),
     ],
 )
 def test_bad_usage_exits_with_2_and_says_what_to_do(root, capsys, arguments, said):
@@ -102,9 +105,9 @@ def test_overwrite_prepares_again(made_source, root):
   prepared(root, made_source)
   shutil.rmtree(made_source)
   write_source(made_source, train=240)
-  _, made = prepare.prepare("crohme", root, made_source)
+  _, made = prepare.prepare("crohme", root, made_source, allow_partial=True)
   assert not made
-  builder, made = prepare.prepare("crohme", root, made_source, overwrite=True)
+  builder, made = prepare.prepare("crohme", root, made_source, overwrite=True, allow_partial=True)
   assert made
   assert builder.info.splits["train"].num_examples > 200
   assert leftovers(root) == ["crohme"]
@@ -126,7 +129,7 @@ if moment == "writing":
       die() if r["id"] == "2016_2" else (n, r) for n, r in examples(*items, **how))
 else:
   pathlib.Path.rename = die
-prepare.prepare("crohme", root, source)
+prepare.prepare("crohme", root, source, allow_partial=True)
 """
 
 
@@ -137,7 +140,7 @@ def test_a_kill_leaves_nothing_that_loads_and_the_next_run_cleans_up(made_source
   assert list(root.rglob("*train*")), "nothing was written before the kill"
   with pytest.raises(datasets.NotPreparedError):
     datasets.load("crohme", root)
-  builder, made = prepare.prepare("crohme", root, made_source)
+  builder, made = prepare.prepare("crohme", root, made_source, allow_partial=True)
   assert made and builder.info.splits["test_2016"].num_examples == 5
   assert leftovers(root) == ["crohme"]
 
@@ -148,7 +151,8 @@ def test_a_full_disk_is_said_and_leaves_nothing(made_source, root):
       "resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000));"
       "sys.exit(prepare.main(sys.argv[1:]))"
   )
-  done = run("-c", script, "crohme", f"--manual_dir={made_source}", f"--data_dir={root}")
+  flags = (f"--manual_dir={made_source}", f"--data_dir={root}", "--allow_partial")
+  done = run("-c", script, "crohme", *flags)
   assert done.returncode == 1
   assert "File too large" in done.stderr and "nothing was changed" in done.stderr
   assert "Traceback" not in done.stderr
@@ -169,7 +173,7 @@ NO_TENSORFLOW = """
 import sys
 from data_pipelines import prepare, verify
 source, root = sys.argv[1:]
-assert prepare.main(["crohme", source, root]) == 0
+assert prepare.main(["crohme", source, root, "--allow_partial"]) == 0
 assert verify.main(["crohme", root]) == 0
 assert "tensorflow" not in sys.modules
 """

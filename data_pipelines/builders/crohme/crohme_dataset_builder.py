@@ -1,20 +1,26 @@
 """CROHME: pictures of handwritten formulas and their LaTeX."""
 
-import hashlib
 from collections.abc import Iterator
 
 import tensorflow_datasets as tfds
 from etils import epath
 from tqdm import tqdm
 
-from data_pipelines.builders import parts
+from data_pipelines.builders import parts, supplied
 from data_pipelines.builders.crohme import source
-from data_pipelines.builders.formulas import formula_features
-from data_pipelines.datasets import SourceError
 
-VALIDATION_SHARE = 0.05  # of the formulas of train
-LICENCE = "CC BY-NC-SA 3.0 (research, not for commercial use; cite the competition)"
-CITATION = """\
+
+class Crohme(supplied.SuppliedFormulas):
+  """White ink on black, one channel, about 93 x 268 pixels; records in caption order."""
+
+  VERSION = tfds.core.Version("1.0.0")
+  RELEASE_NOTES = {"1.0.0": "First release."}
+  MANUAL_DOWNLOAD_INSTRUCTIONS = source.LAYOUT
+  code_path = epath.Path(__file__)  # found by tfds only with importlib_resources, which it lacks
+  NAME = "CROHME"
+  DESCRIPTION = "Pictures of handwritten formulas and their LaTeX, of CROHME 2014, 2016, 2019."
+  LICENCE = "CC BY-NC-SA 3.0 (research, not for commercial use; cite the competition)"
+  CITATION = """\
 @inproceedings{mouchere2014crohme,
   title={ICFHR 2014 Competition on Recognition of On-Line Handwritten Mathematical Expressions},
   author={Mouch{\\`e}re, H. and Viard-Gaudin, C. and Zanibbi, R. and Garain, U.}, year={2014}}
@@ -28,41 +34,15 @@ CITATION = """\
   author={Mahdavi, M. and Zanibbi, R. and Mouch{\\`e}re, H. and others}, year={2019}}
 """
 
-
-def is_validation(text: str) -> bool:
-  """Whether a training formula is held out: by its text, so all its pictures go together."""
-  digest = hashlib.sha256(text.encode()).digest()
-  return int.from_bytes(digest[:8]) < VALIDATION_SHARE * 2**64
-
-
-class Crohme(tfds.core.GeneratorBasedBuilder):
-  """White ink on black, one channel, about 93 x 268 pixels; records in caption order."""
-
-  VERSION = tfds.core.Version("1.0.0")
-  RELEASE_NOTES = {"1.0.0": "First release."}
-  MANUAL_DOWNLOAD_INSTRUCTIONS = source.LAYOUT
-  code_path = epath.Path(__file__)  # found by tfds only with importlib_resources, which it lacks
-
-  def _info(self) -> tfds.core.DatasetInfo:
-    return tfds.core.DatasetInfo(
-        builder=self,
-        description="Pictures of handwritten formulas and their LaTeX, of CROHME 2014, 2016, 2019.",
-        features=formula_features(),
-        metadata=tfds.core.MetadataDict(),
-        license=LICENCE,
-        citation=CITATION,
-        disable_shuffling=True,
-    )
-
   def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
     read = source.read_source(dl_manager.manual_dir, progress=tqdm)
-    self.info.metadata.update(vocabulary=list(read.words), licence=LICENCE)
-    supplied = read.folders.pop("train")
-    train = [r for r in supplied if not is_validation(r.text)]
-    validation = [r for r in supplied if is_validation(r.text)]
-    if not train or not validation:
-      few = f"its {len({r.text for r in supplied})} formulas are too few"
-      raise SourceError(f"train/captions.txt: {few} to hold {VALIDATION_SHARE:.0%} of them out")
+    found = {folder: len(records) for folder, records in read.folders.items()}
+    published = {f: n for f, n in source.PUBLISHED.items() if f in found}
+    self.info.metadata.update(
+        vocabulary=list(read.words), licence=self.LICENCE, forms=read.forms
+    )
+    self._settle(supplied.count_deviations(found, published), dl_manager.manual_dir)
+    train, validation = supplied.hold_out(read.folders.pop("train"))
     splits = {
         "train": train,
         "validation": validation,
