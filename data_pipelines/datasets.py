@@ -31,6 +31,7 @@ class Dataset:
     splits: those it can have; some depend on what was supplied.
     manual: whether the user supplies the files (`--manual_dir`).
     licence: of the data.
+    kind: "formulas" or "captions": what its records hold (`builders/formulas.py`, `captions.py`).
   """
 
   name: str
@@ -38,6 +39,7 @@ class Dataset:
   splits: tuple[str, ...]
   manual: bool
   licence: str
+  kind: str = "formulas"
 
   @property
   def prepare_command(self) -> str:
