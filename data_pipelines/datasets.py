@@ -62,6 +62,14 @@ DATASETS = {
             licence="CC BY-NC-SA 3.0",
         ),
         Dataset(
+            name="flickr8k",
+            builder="data_pipelines.builders.flickr8k.flickr8k_dataset_builder.Flickr8k",
+            splits=("train", "validation", "test"),
+            manual=True,
+            licence="research, not for commercial use",
+            kind="captions",
+        ),
+        Dataset(
             name="synthetic",
             builder="data_pipelines.builders.synthetic.synthetic_dataset_builder.Synthetic",
             splits=("train", "validation", "test"),

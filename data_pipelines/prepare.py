@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import fcntl
+import inspect
 import io
 import os
 import pathlib
@@ -25,6 +26,7 @@ def prepare(
     data_dir: str | os.PathLike,
     manual_dir: str | os.PathLike | None = None,
     overwrite: bool = False,
+    allow_partial: bool = False,
 ) -> tuple[tfds.core.DatasetBuilder, bool]:
   """Prepares `name` under `data_dir`, completely or not at all.
 
@@ -44,11 +46,13 @@ def prepare(
   if (final / "dataset_info.json").exists() and not overwrite:
     return datasets.load(name, root), False
   _check_manual_dir(row, manual_dir)
+  if allow_partial and "allow_partial" not in inspect.signature(row.builder_class()).parameters:
+    raise SourceError(f"{name} is prepared whole or not at all: leave --allow_partial out")
   root.mkdir(parents=True, exist_ok=True)
   with _only_one(root):
     shutil.rmtree(staging, ignore_errors=True)  # left by a run that was killed
     try:
-      _build(row, staging / "new", manual_dir)
+      _build(row, staging / "new", manual_dir, allow_partial)
       final.parent.mkdir(exist_ok=True)
       if final.exists():
         final.rename(staging / "old")
@@ -87,12 +91,18 @@ def _only_one(root: pathlib.Path) -> Iterator[None]:
     os.close(directory)
 
 
-def _build(row: Dataset, data_dir: pathlib.Path, manual_dir: str | os.PathLike | None) -> None:
+def _build(
+    row: Dataset,
+    data_dir: pathlib.Path,
+    manual_dir: str | os.PathLike | None,
+    allow_partial: bool,
+) -> None:
   config = tfds.download.DownloadConfig(
       manual_dir=None if manual_dir is None else os.fspath(manual_dir), try_download_gcs=False
   )
+  options = {"allow_partial": True} if allow_partial else {}
   with contextlib.redirect_stdout(io.StringIO()):  # tfds announces a download; bars are on stderr
-    row.builder_class()(data_dir=data_dir).download_and_prepare(
+    row.builder_class()(data_dir=data_dir, **options).download_and_prepare(
         download_config=config, file_format="array_record"
     )
 
@@ -102,7 +112,11 @@ def main(arguments: list[str] | None = None) -> int:
   options = _parser().parse_args(arguments)
   try:
     builder, made = prepare(
-      options.name, options.data_dir, options.manual_dir, options.overwrite
+        options.name,
+        options.data_dir,
+        options.manual_dir,
+        options.overwrite,
+        options.allow_partial,
     )
   except (datasets.UnknownDatasetError, SourceError) as error:
     print(f"prepare: {error}", file=sys.stderr)
@@ -119,6 +133,9 @@ def main(arguments: list[str] | None = None) -> int:
   print(f"\n{'split':<12}{'records':>9}{'MB':>8}")
   for split in builder.info.splits.values():
     print(f"{split.name:<12}{split.num_examples:>9,}{split.num_bytes / 1e6:>8.1f}")
+  for title in ("partial", "notes"):
+    for line in builder.info.metadata.get(title, ()):
+      print(f"{title}: {line}")
   print(f"\nnext: python -m data_pipelines.verify {options.name} --data_dir={options.data_dir}")
   return 0
 
@@ -143,6 +160,11 @@ def _parser() -> argparse.ArgumentParser:
       help="where prepared data sets live (%(default)s; $TFDS_DATA_DIR changes it)",
   )
   parser.add_argument("--overwrite", action="store_true", help="prepare again what is there")
+  parser.add_argument(
+      "--allow_partial",
+      action="store_true",
+      help="prepare what is sound of a source with gaps, and say and store what it lacks",
+  )
   return parser
 
 

@@ -1,7 +1,21 @@
-"""What every data set of captioned pictures stores, the same for all."""
+"""What every data set of captioned pictures has in common: features, checks, writing."""
+
+import abc
+import collections
+import dataclasses
+import pathlib
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 import tensorflow_datasets as tfds
+
+from data_pipelines.builders.files import Stored, read_stored
+from data_pipelines.builders.parts import ItemError, examples
+from data_pipelines.builders.photos import colour_picture_size
+from data_pipelines.builders.sources import Problems
+
+MAX_BYTES = 100_000_000  # of an encoded picture
+REMEDY = "Mend the source, or prepare what is sound of it with --allow_partial."
 
 
 def caption_features(encoding_format: str = "jpeg") -> tfds.features.FeaturesDict:
@@ -16,3 +30,181 @@ def caption_features(encoding_format: str = "jpeg") -> tfds.features.FeaturesDic
       "texts": tfds.features.Sequence(tfds.features.Text()),
       "languages": tfds.features.Sequence(tfds.features.Text()),  # of each text: "en", "zh"
   })
+
+
+@dataclasses.dataclass(frozen=True)
+class Captions:
+  """The captions of the picture called `file`; `languages` has one for each text."""
+
+  id: str
+  file: str
+  texts: tuple[str, ...]
+  languages: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Captioned:
+  """A picture that is not read yet, and its captions."""
+
+  captions: Captions
+  picture: Stored
+
+
+class Findings:
+  """What a source lacks.
+
+  Attributes:
+    problems: what makes the source unusable.
+    gaps: what is missing or damaged in an otherwise usable source; `--allow_partial` accepts it.
+    notes: what is known, harmless and counted.
+  """
+
+  def __init__(self, data_set: str, layout: str) -> None:
+    """`data_set` and `layout` are what messages call it and how it must lie."""
+    self.problems = Problems(data_set, layout)
+    self.gaps = Problems(data_set, f"{REMEDY}\n\n{layout}")
+    self.notes: collections.Counter[str] = collections.Counter()
+
+  def count(self, file: str, what: str, found: int, published: int) -> None:
+    """A gap where the number of `what` in `file` is not the published one."""
+    if found != published:
+      self.gaps.add(file, f"{found:,} {what}, published are {published:,}")
+
+  def caption(self, file: str, name: str, text: str) -> str:
+    """`text` on one line; "" for a caption that cannot be used, which is a gap."""
+    if "\0" in text:
+      self.gaps.add(file, "caption with a NUL character", name)
+      return ""
+    try:
+      text.encode()
+    except UnicodeEncodeError:
+      self.gaps.add(file, "caption that is not valid Unicode (half a surrogate pair)", name)
+      return ""
+    return " ".join(text.splitlines()).strip()
+
+
+def pair(
+    file: str,
+    captions: Sequence[Captions],
+    pictures: dict[str, Stored],
+    findings: Findings,
+    known_missing: Collection[str] = (),
+) -> list[Captioned]:
+  """Captions that `file` gives, with their pictures, in order; what lacks its picture is a gap.
+
+  A repeated id is a problem. Pictures in `known_missing` are noted, not gaps.
+  """
+  paired: dict[str, Captioned] = {}
+  for c in captions:
+    if c.id in paired:
+      findings.problems.add(file, "repeated id", c.id)
+    elif c.file in pictures:
+      paired[c.id] = Captioned(c, pictures[c.file])
+    elif c.file in known_missing:
+      findings.notes[f"{file}: {c.file} is known to be missing from copies of the data set"] += 1
+    else:
+      findings.gaps.add(file, "captions without a picture", c.file)
+  return list(paired.values())
+
+
+def unclaimed(pictures: dict[str, Stored], named: Collection[str], findings: Findings) -> None:
+  """A gap for each of `pictures` that is not in `named`, the pictures that have captions."""
+  for name, stored in pictures.items():
+    if name not in named:
+      findings.gaps.add(stored.place, "picture without captions", name)
+
+
+def make_record(item: Captioned) -> dict:
+  """Features of a picture that was decoded to be sure of it.
+
+  Raises:
+    ItemError: it cannot be read or decoded.
+  """
+  member = item.picture.member
+  if member and member.size > MAX_BYTES:
+    raise ItemError(f"{member.size:,} bytes are too many for a picture")
+  data = read_stored(item.picture)
+  try:
+    height, width = colour_picture_size(data)
+  except ValueError as error:
+    raise ItemError(str(error)) from error
+  return {
+      "id": item.captions.id,
+      "image": data,  # as it came: encoding an array would need TensorFlow
+      "height": height,
+      "width": width,
+      "texts": list(item.captions.texts),
+      "languages": list(item.captions.languages),
+  }
+
+
+class CaptionBuilder(tfds.core.GeneratorBasedBuilder):
+  """Writes captioned pictures with the bytes they came with, in the order of the source.
+
+  A builder says how its source is read; everything that was found wrong is said in one error.
+  """
+
+  NAME: str  # in messages
+  DESCRIPTION: str
+  LICENCE: str
+  CITATION: str
+
+  def __init__(self, *, allow_partial: bool = False, **of_tfds):
+    """`allow_partial` writes what is sound of a source that has gaps, and stores what it lacks."""
+    self._allow_partial = allow_partial
+    super().__init__(**of_tfds)
+
+  @abc.abstractmethod
+  def _read(self, directory: pathlib.Path, findings: Findings) -> dict[str, list[Captioned]]:
+    """The pictures of each split; everything wrong with the source goes to `findings`."""
+
+  def _info(self) -> tfds.core.DatasetInfo:
+    return tfds.core.DatasetInfo(
+        builder=self,
+        description=self.DESCRIPTION,
+        features=caption_features(),
+        metadata=tfds.core.MetadataDict(),
+        license=self.LICENCE,
+        citation=self.CITATION,
+        disable_shuffling=True,
+    )
+
+  def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
+    directory = pathlib.Path(dl_manager.manual_dir)
+    findings = Findings(self.NAME, self.MANUAL_DOWNLOAD_INSTRUCTIONS)
+    splits = self._read(directory, findings)
+    findings.problems.raise_any(directory)
+    if not self._allow_partial:
+      findings.gaps.raise_any(directory)
+    splits = {name: items for name, items in splits.items() if items}
+    if not splits:
+      findings.problems.add("all splits", "nothing sound to prepare")
+      findings.problems.raise_any(directory)
+    languages = {x for items in splits.values() for i in items for x in i.captions.languages}
+    self.info.metadata.update(licence=self.LICENCE, languages=sorted(languages))
+    last = list(splits)[-1]
+    return {
+        name: self._generate_examples(name, items, directory, findings, name == last)
+        for name, items in splits.items()
+    }
+
+  def _generate_examples(
+      self,
+      split: str,
+      items: list[Captioned],
+      directory: pathlib.Path,
+      findings: Findings,
+      last: bool,
+  ) -> Iterator[tuple[int, dict]]:
+    """Records of `split`; with the `last` one all pictures are known and what was found is said."""
+
+    def rejected(item: Captioned, reason: str) -> None:
+      file = item.captions.file
+      findings.gaps.add(item.picture.place, "picture that cannot be used", f"{file} ({reason})")
+
+    yield from examples(items, make_record, name=split, rejected=rejected)
+    if last:
+      if not self._allow_partial:
+        findings.gaps.raise_any(directory)
+      notes = [f"{what} ({count:,})" for what, count in findings.notes.items()]
+      self.info.metadata.update(partial=findings.gaps.lines(), notes=notes)
