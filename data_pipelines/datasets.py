@@ -55,6 +55,24 @@ DATASETS = {
     d.name: d
     for d in (
         Dataset(
+            name="ai_challenger_caption",
+            builder="data_pipelines.builders.ai_challenger_caption"
+            ".ai_challenger_caption_dataset_builder.AiChallengerCaption",
+            splits=("train", "validation", "test_a", "test_b"),
+            manual=True,
+            licence="research, given to registered competitors",
+            kind="captions",
+        ),
+        Dataset(
+            name="coco_captions",
+            builder="data_pipelines.builders.coco_captions.coco_captions_dataset_builder"
+            ".CocoCaptions",
+            splits=("train", "restval", "validation", "test"),
+            manual=True,
+            licence="annotations CC BY 4.0, photographs as at Flickr",
+            kind="captions",
+        ),
+        Dataset(
             name="crohme",
             builder="data_pipelines.builders.crohme.crohme_dataset_builder.Crohme",
             splits=("train", "validation", "test_2014", "test_2016", "test_2019"),

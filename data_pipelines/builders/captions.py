@@ -4,7 +4,7 @@ import abc
 import collections
 import dataclasses
 import pathlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -70,17 +70,20 @@ class Findings:
     if found != published:
       self.gaps.add(file, f"{found:,} {what}, published are {published:,}")
 
-  def caption(self, file: str, name: str, text: str) -> str:
-    """`text` on one line; "" for a caption that cannot be used, which is a gap."""
-    if "\0" in text:
-      self.gaps.add(file, "caption with a NUL character", name)
-      return ""
-    try:
-      text.encode()
-    except UnicodeEncodeError:
-      self.gaps.add(file, "caption that is not valid Unicode (half a surrogate pair)", name)
-      return ""
-    return " ".join(text.splitlines()).strip()
+  def captions(self, file: str, name: str, texts: Iterable[str]) -> tuple[str, ...]:
+    """Each of `texts` on one line; empty ones are noted and left out, unusable ones are gaps."""
+    kept = []
+    for text in texts:
+      line = " ".join(text.splitlines()).strip()
+      if not line:
+        self.notes[f"{file}: empty captions, skipped"] += 1
+      elif "\0" in line:
+        self.gaps.add(file, "caption with a NUL character", name)
+      elif any("\ud800" <= c <= "\udfff" for c in line):
+        self.gaps.add(file, "caption that is no Unicode text (half a surrogate pair)", name)
+      else:
+        kept.append(line)
+    return tuple(kept)
 
 
 def pair(
@@ -88,16 +91,21 @@ def pair(
     captions: Sequence[Captions],
     pictures: dict[str, Stored],
     findings: Findings,
+    *,
     known_missing: Collection[str] = (),
+    captioned: bool = True,
 ) -> list[Captioned]:
-  """Captions that `file` gives, with their pictures, in order; what lacks its picture is a gap.
+  """Captions that `file` gives, with their pictures, in order; what lacks one of both is a gap.
 
-  A repeated id is a problem. Pictures in `known_missing` are noted, not gaps.
+  A repeated id is a problem. Pictures in `known_missing` are noted, not gaps. Those of a test
+  whose captions are kept back are not `captioned`.
   """
   paired: dict[str, Captioned] = {}
   for c in captions:
     if c.id in paired:
       findings.problems.add(file, "repeated id", c.id)
+    elif captioned and not c.texts:
+      findings.gaps.add(file, "picture without captions", c.file)
     elif c.file in pictures:
       paired[c.id] = Captioned(c, pictures[c.file])
     elif c.file in known_missing:
@@ -178,6 +186,7 @@ class CaptionBuilder(tfds.core.GeneratorBasedBuilder):
       findings.gaps.raise_any(directory)
     splits = {name: items for name, items in splits.items() if items}
     if not splits:
+      findings.gaps.raise_any(directory)
       findings.problems.add("all splits", "nothing sound to prepare")
       findings.problems.raise_any(directory)
     languages = {x for items in splits.values() for i in items for x in i.captions.languages}

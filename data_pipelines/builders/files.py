@@ -96,13 +96,13 @@ def _leads_out(name: str) -> bool:
   return bool(path.anchor) or ".." in path.parts or "\\" in name
 
 
-def list_pictures(
-    directory: pathlib.Path, places: Iterable[str], problems: Problems
+def pictures_in(
+    listings: dict[str, dict[str, Stored]], problems: Problems
 ) -> dict[str, Stored]:
-  """JPEG and PNG files by name, without folders, in all of `places`."""
+  """JPEG and PNG files by name, without folders, in all places that were listed."""
   found: dict[str, Stored] = {}
-  for place in places:
-    for name, stored in list_files(directory, place, problems).items():
+  for place, files in listings.items():
+    for name, stored in files.items():
       base = name.rpartition("/")[2]
       if not base.lower().endswith(PICTURES):
         continue

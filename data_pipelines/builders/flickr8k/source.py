@@ -5,7 +5,7 @@ import pathlib
 from collections.abc import Iterable
 
 from data_pipelines.builders.captions import Captioned, Captions, Findings, pair, unclaimed
-from data_pipelines.builders.files import list_pictures
+from data_pipelines.builders.files import list_files, pictures_in
 from data_pipelines.builders.sources import read_lines
 
 CAPTIONS = 5  # of each picture and language
@@ -45,7 +45,9 @@ def read_source(directory: pathlib.Path, findings: Findings) -> dict[str, list[C
   if any((directory / file).exists() for file in CHINESE):
     texts["zh"] = _read_captions(directory, _first(directory, CHINESE), findings)
   lists = {name: _read_list(directory, name, findings) for name in LISTS}
-  pictures = list_pictures(directory, _places(directory, findings), findings.problems)
+  places = _places(directory, findings)
+  listings = {p: list_files(directory, p, findings.problems) for p in places}
+  pictures = pictures_in(listings, findings.problems)
   if not (pictures and all(texts.values()) and all(lists.values())):
     return {}  # what is missing altogether is one problem, not one for each picture
   unclaimed(pictures, texts["en"], findings)
@@ -53,7 +55,7 @@ def read_source(directory: pathlib.Path, findings: Findings) -> dict[str, list[C
   for name, files in lists.items():
     file = _first(directory, LISTS[name])
     captions = [_captions(f, file, texts, findings) for f in files]
-    splits[name] = pair(file, captions, pictures, findings, KNOWN_MISSING)
+    splits[name] = pair(file, captions, pictures, findings, known_missing=KNOWN_MISSING)
   return splits
 
 
@@ -91,11 +93,8 @@ def _read_captions(
   )
   captions: dict[str, list[str]] = {}
   for number, name, text in rows:
-    kept = captions.setdefault(name, [])
-    if caption := findings.caption(file, f"{name} (line {number})", text):
-      kept.append(caption)
-    elif not text.strip():
-      findings.gaps.add(file, "empty caption", f"{name} (line {number})")
+    kept = findings.captions(file, f"{name} (line {number})", [text])
+    captions.setdefault(name, []).extend(kept)
   return captions
 
 
