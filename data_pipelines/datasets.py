@@ -88,6 +88,21 @@ DATASETS = {
             kind="captions",
         ),
         Dataset(
+            name="folder_captions",
+            builder="data_pipelines.builders.folder.folder_dataset_builder.FolderCaptions",
+            splits=("train", "validation", "test"),
+            manual=True,
+            licence="the user's own",
+            kind="captions",
+        ),
+        Dataset(
+            name="folder_formulas",
+            builder="data_pipelines.builders.folder.folder_dataset_builder.FolderFormulas",
+            splits=("train", "validation", "test"),
+            manual=True,
+            licence="the user's own",
+        ),
+        Dataset(
             name="synthetic",
             builder="data_pipelines.builders.synthetic.synthetic_dataset_builder.Synthetic",
             splits=("train", "validation", "test"),

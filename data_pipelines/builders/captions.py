@@ -79,11 +79,20 @@ class Findings:
         self.notes[f"{file}: empty captions, skipped"] += 1
       elif "\0" in line:
         self.gaps.add(file, "caption with a NUL character", name)
-      elif any("\ud800" <= c <= "\udfff" for c in line):
-        self.gaps.add(file, "caption that is no Unicode text (half a surrogate pair)", name)
+      elif not _is_unicode(line):
+        self.gaps.add(file, "caption with half a surrogate pair", name)
       else:
         kept.append(line)
     return tuple(kept)
+
+
+def _is_unicode(text: str) -> bool:
+  """False with half a surrogate pair, which JSON can write."""
+  try:
+    text.encode()
+  except UnicodeEncodeError:
+    return False
+  return True
 
 
 def pair(
@@ -105,13 +114,13 @@ def pair(
     if c.id in paired:
       findings.problems.add(file, "repeated id", c.id)
     elif captioned and not c.texts:
-      findings.gaps.add(file, "picture without captions", c.file)
+      findings.gaps.add(file, "picture without texts", c.file)
     elif c.file in pictures:
       paired[c.id] = Captioned(c, pictures[c.file])
     elif c.file in known_missing:
       findings.notes[f"{file}: {c.file} is known to be missing from copies of the data set"] += 1
     else:
-      findings.gaps.add(file, "captions without a picture", c.file)
+      findings.gaps.add(file, "texts without a picture", c.file)
   return list(paired.values())
 
 
@@ -119,26 +128,30 @@ def unclaimed(pictures: dict[str, Stored], named: Collection[str], findings: Fin
   """A gap for each of `pictures` that is not in `named`, the pictures that have captions."""
   for name, stored in pictures.items():
     if name not in named:
-      findings.gaps.add(stored.place, "picture without captions", name)
+      findings.gaps.add(stored.place, "picture without texts", name)
 
 
-def make_record(item: Captioned) -> dict:
-  """Features of a picture that was decoded to be sure of it.
+def read_picture(picture: Stored) -> tuple[bytes, int, int]:
+  """Encoded bytes, height and width of a picture that was decoded to be sure of it.
 
   Raises:
     ItemError: it cannot be read or decoded.
   """
-  member = item.picture.member
-  if member and member.size > MAX_BYTES:
-    raise ItemError(f"{member.size:,} bytes are too many for a picture")
-  data = read_stored(item.picture)
+  if picture.member and picture.member.size > MAX_BYTES:
+    raise ItemError(f"{picture.member.size:,} bytes are too many for a picture")
+  data = read_stored(picture)
   try:
-    height, width = colour_picture_size(data)
+    return data, *colour_picture_size(data)
   except ValueError as error:
     raise ItemError(str(error)) from error
+
+
+def make_record(item: Captioned) -> dict:
+  """Features of a captioned picture; raises ItemError as `read_picture` does."""
+  image, height, width = read_picture(item.picture)
   return {
       "id": item.captions.id,
-      "image": data,  # as it came: encoding an array would need TensorFlow
+      "image": image,  # as it came: encoding an array would need TensorFlow
       "height": height,
       "width": width,
       "texts": list(item.captions.texts),
@@ -156,6 +169,7 @@ class CaptionBuilder(tfds.core.GeneratorBasedBuilder):
   DESCRIPTION: str
   LICENCE: str
   CITATION: str
+  MAKE = staticmethod(make_record)
 
   def __init__(self, *, allow_partial: bool = False, **of_tfds):
     """`allow_partial` writes what is sound of a source that has gaps, and stores what it lacks."""
@@ -166,11 +180,18 @@ class CaptionBuilder(tfds.core.GeneratorBasedBuilder):
   def _read(self, directory: pathlib.Path, findings: Findings) -> dict[str, list[Captioned]]:
     """The pictures of each split; everything wrong with the source goes to `findings`."""
 
+  def _features(self) -> tfds.features.FeaturesDict:
+    return caption_features()
+
+  def _metadata(self, items: Sequence[Captioned]) -> dict[str, list[str]]:
+    """What is stored about the texts of all splits."""
+    return {"languages": sorted({x for i in items for x in i.captions.languages})}
+
   def _info(self) -> tfds.core.DatasetInfo:
     return tfds.core.DatasetInfo(
         builder=self,
         description=self.DESCRIPTION,
-        features=caption_features(),
+        features=self._features(),
         metadata=tfds.core.MetadataDict(),
         license=self.LICENCE,
         citation=self.CITATION,
@@ -189,8 +210,8 @@ class CaptionBuilder(tfds.core.GeneratorBasedBuilder):
       findings.gaps.raise_any(directory)
       findings.problems.add("all splits", "nothing sound to prepare")
       findings.problems.raise_any(directory)
-    languages = {x for items in splits.values() for i in items for x in i.captions.languages}
-    self.info.metadata.update(licence=self.LICENCE, languages=sorted(languages))
+    known = self._metadata([i for items in splits.values() for i in items])
+    self.info.metadata.update(licence=self.LICENCE, **known)
     last = list(splits)[-1]
     return {
         name: self._generate_examples(name, items, directory, findings, name == last)
@@ -211,7 +232,7 @@ class CaptionBuilder(tfds.core.GeneratorBasedBuilder):
       file = item.captions.file
       findings.gaps.add(item.picture.place, "picture that cannot be used", f"{file} ({reason})")
 
-    yield from examples(items, make_record, name=split, rejected=rejected)
+    yield from examples(items, self.MAKE, name=split, rejected=rejected)
     if last:
       if not self._allow_partial:
         findings.gaps.raise_any(directory)

@@ -146,7 +146,8 @@ def _read_sample(directory: pathlib.Path, findings: Findings) -> dict[str, list[
   for entry in _entries(SAMPLE, document, "images", fields, findings):
     texts, split = entry["captions"], SAMPLE_SPLITS.get(entry["split"])
     if split is None or not all(isinstance(text, str) for text in texts):
-      findings.problems.add(SAMPLE, "unknown split or captions that are no texts", entry["file_name"])
+      wrong = "unknown split or captions that are no texts"
+      findings.problems.add(SAMPLE, wrong, entry["file_name"])
       continue
     name = entry["file_name"].rpartition("/")[2]
     splits[split].append(_captions(SAMPLE, entry["image_id"], name, texts, findings))
