@@ -26,7 +26,9 @@ SPLITS = {
 LANGUAGE = "zh"
 
 
-def export(manual_dir: str | os.PathLike, output: str | os.PathLike) -> dict[str, int]:
+def export(
+    manual_dir: str | os.PathLike, output: str | os.PathLike, allow_partial: bool = False
+) -> dict[str, int]:
   """Writes the pictures and Chinese captions of Flickr8k, all of them or nothing.
 
   Pictures are named as AI Challenger's are, by 40 hexadecimal digits (of SHA-1 of their name in
@@ -35,6 +37,7 @@ def export(manual_dir: str | os.PathLike, output: str | os.PathLike) -> dict[str
   Args:
     manual_dir: Flickr8k with Chinese captions, as its builder reads it.
     output: a directory that is not there yet.
+    allow_partial: whether Flickr8k may have gaps; what has them is left out.
 
   Returns:
     Pictures written of each split, by its name in AI Challenger.
@@ -50,7 +53,8 @@ def export(manual_dir: str | os.PathLike, output: str | os.PathLike) -> dict[str
   if splits and not any(LANGUAGE in i.captions.languages for i in splits["train"]):
     findings.problems.add(source.CHINESE[1], "is missing, and so are Chinese captions")
   findings.problems.raise_any(directory)
-  findings.gaps.raise_any(directory)
+  if not allow_partial:
+    findings.gaps.raise_any(directory)
   output.parent.mkdir(parents=True, exist_ok=True)
   staging = pathlib.Path(tempfile.mkdtemp(prefix=".exporting_", dir=output.parent))
   try:
@@ -84,7 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
   """Runs the command; returns the exit code: 0 done, 1 could not be written, 2 bad input."""
   options = _parser().parse_args(arguments)
   try:
-    counts = export(options.manual_dir, options.output)
+    counts = export(options.manual_dir, options.output, options.allow_partial)
   except SourceError as error:
     print(f"export_aic: {error}", file=sys.stderr)
     return 2
@@ -108,6 +112,9 @@ def _parser() -> argparse.ArgumentParser:
   )
   parser.add_argument("--manual_dir", required=True, help="Flickr8k with its Chinese captions")
   parser.add_argument("--output", required=True, help="a directory that is not there yet")
+  parser.add_argument(
+      "--allow_partial", action="store_true", help="leave out what Flickr8k lacks or has damaged"
+  )
   return parser
 
 

@@ -232,7 +232,12 @@ class CaptionBuilder(tfds.core.GeneratorBasedBuilder):
       file = item.captions.file
       findings.gaps.add(item.picture.place, "picture that cannot be used", f"{file} ({reason})")
 
-    yield from examples(items, self.MAKE, name=split, rejected=rejected)
+    written = 0
+    for record in examples(items, self.MAKE, name=split, rejected=rejected):
+      yield record
+      written += 1
+    if not written:
+      findings.gaps.raise_any(directory)
     if last:
       if not self._allow_partial:
         findings.gaps.raise_any(directory)

@@ -53,8 +53,6 @@ dictionary.txt, the words one a line, may be given, too; without it they are the
 splits, sorted."""
 
 
-
-
 def read_captions(directory: pathlib.Path, findings: Findings) -> dict[str, list[Captioned]]:
   """The pictures of each split in the order of the table, with the captions of all their rows."""
   file, _, rows = read_table(directory, CAPTION, findings)

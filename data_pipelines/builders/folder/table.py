@@ -99,7 +99,7 @@ def _row(
     if column and not (isinstance(value, str) and value.strip()):
       findings.problems.add(file, f"nothing in {column}", where)
       return None
-    values[column] = value.strip() if column else ""
+    values[column] = str(value).strip() if column else ""
   name, split = values[columns.picture], values[columns.split]
   path = pathlib.PurePosixPath(name)
   if path.is_absolute() or ".." in path.parts:
