@@ -202,6 +202,11 @@ class CaptionBuilder(tfds.core.GeneratorBasedBuilder):
     directory = pathlib.Path(dl_manager.manual_dir)
     findings = Findings(self.NAME, self.MANUAL_DOWNLOAD_INSTRUCTIONS)
     splits = self._read(directory, findings)
+    of: dict[str, str] = {}
+    for name, items in splits.items():
+      for i in items:
+        if of.setdefault(i.captions.id, name) != name:
+          findings.problems.add(name, f"picture that is in {of[i.captions.id]}, too", i.captions.id)
     findings.problems.raise_any(directory)
     if not self._allow_partial:
       findings.gaps.raise_any(directory)

@@ -51,7 +51,7 @@ def read_source(directory: pathlib.Path, findings: Findings) -> dict[str, list[C
   if not (pictures and all(texts.values()) and all(lists.values())):
     return {}  # what is missing altogether is one problem, not one for each picture
   unclaimed(pictures, texts["en"], findings)
-  splits = {}
+  splits: dict[str, list[Captioned]] = {}
   for name, files in lists.items():
     file = _first(directory, LISTS[name])
     captions = [_captions(f, file, texts, findings) for f in files]

@@ -56,6 +56,7 @@ splits, sorted."""
 def read_captions(directory: pathlib.Path, findings: Findings) -> dict[str, list[Captioned]]:
   """The pictures of each split in the order of the table, with the captions of all their rows."""
   file, _, rows = read_table(directory, CAPTION, findings)
+  pictures, rows = _find_pictures(directory, rows, findings)
   merged: dict[str, list[Row]] = {}
   for row in rows:
     merged.setdefault(row.picture, []).append(row)
@@ -70,7 +71,7 @@ def read_captions(directory: pathlib.Path, findings: Findings) -> dict[str, list
     split = mine[0].split or held_out(_id(name))
     captions = Captions(_id(name), name, tuple(t for t, _ in found), tuple(x for _, x in found))
     splits.setdefault(split, []).append(captions)
-  return _with_pictures(directory, file, splits, rows, findings)
+  return _with_pictures(file, splits, rows, pictures, findings)
 
 
 def read_formulas(
@@ -78,6 +79,7 @@ def read_formulas(
 ) -> tuple[dict[str, list[Captioned]], list[str]]:
   """The pictures of each split in the order of the table, each with its tokens; and all words."""
   file, column, rows = read_table(directory, TOKENS + LATEX, findings)
+  pictures, rows = _find_pictures(directory, rows, findings)
   words: dict[str, None] = {}
   if (directory / DICTIONARY).exists():
     lines = read_lines(directory, DICTIONARY, findings.problems)
@@ -98,7 +100,7 @@ def read_formulas(
     split = row.split or held_out(formula)  # by formula: all its pictures go together
     captions = Captions(_id(row.picture), row.picture, (formula,) if formula else (), ())
     splits.setdefault(split, []).append(captions)
-  return _with_pictures(directory, file, splits, rows, findings), list(words) or sorted(used)
+  return _with_pictures(file, splits, rows, pictures, findings), list(words) or sorted(used)
 
 
 def held_out(key: str) -> str:
@@ -123,37 +125,40 @@ def _check_tokens(
       findings.problems.add(file, wrong, where)
 
 
-def _with_pictures(
-    directory: pathlib.Path,
-    file: str,
-    splits: dict[str, list[Captions]],
-    rows: list[Row],
-    findings: Findings,
-) -> dict[str, list[Captioned]]:
+def _find_pictures(
+    directory: pathlib.Path, rows: list[Row], findings: Findings
+) -> tuple[dict[str, Stored], list[Row]]:
+  """All pictures by their path in the folder, and the rows with such paths."""
   files = list_files(directory, ".", findings.problems)
   pictures = {n: s for n, s in files.items() if n.lower().endswith(PICTURES)}
   if not pictures:
-    findings.problems.add(str(directory), "has no picture (JPEG or PNG)")
+    findings.problems.add("the folder", "has no picture (JPEG or PNG)")
+  found = []
+  for row in rows:
+    inside = f"images/{row.picture}"
+    elsewhere = row.picture not in pictures and inside in pictures
+    found.append(dataclasses.replace(row, picture=inside) if elsewhere else row)
+  return pictures, found
+
+
+def _with_pictures(
+    file: str,
+    splits: dict[str, list[Captions]],
+    rows: list[Row],
+    pictures: dict[str, Stored],
+    findings: Findings,
+) -> dict[str, list[Captioned]]:
   if not rows or not pictures:
     return {}
   if not rows[0].split and not {"train", "validation"} <= splits.keys():
     few = f"{len(rows)} rows are too few to hold {HELD_OUT:.0%} of them out: add a column split"
     findings.problems.add(file, few)
-  placed = {
-      split: [dataclasses.replace(c, file=_in_images(c.file, pictures)) for c in captions]
-      for split, captions in splits.items()
-  }
-  unclaimed(pictures, {c.file for captions in placed.values() for c in captions}, findings)
+  unclaimed(pictures, {row.picture for row in rows}, findings)
   return {
-      split: pair(file, placed[split], pictures, findings)
+      split: pair(file, splits[split], pictures, findings)
       for split in dict.fromkeys(SPLITS.values())
-      if split in placed
+      if split in splits
   }
-
-
-def _in_images(name: str, pictures: dict[str, Stored]) -> str:
-  inside = f"images/{name}"
-  return inside if name not in pictures and inside in pictures else name
 
 
 def _id(picture: str) -> str:
