@@ -285,5 +285,6 @@ def test_no_formula_of_crohme_is_in_train_and_validation(real):
 
 
 def test_the_index_of_data_sets_names_the_nearest():
-  with pytest.raises(datasets.UnknownDatasetError, match=r"crohme, .*synthetic; did you mean crohme"):
+  known = r"crohme, .*synthetic; did you mean crohme"
+  with pytest.raises(datasets.UnknownDatasetError, match=known):
     datasets.find("chrome")
