@@ -133,7 +133,7 @@ def main(arguments: list[str] | None = None) -> int:
   print(f"\n{'split':<12}{'records':>9}{'MB':>8}")
   for split in builder.info.splits.values():
     print(f"{split.name:<12}{split.num_examples:>9,}{split.num_bytes / 1e6:>8.1f}")
-  for title in ("partial", "notes"):
+  for title in ("deviations", "notes"):
     for line in builder.info.metadata.get(title, ()):
       print(f"{title}: {line}")
   print(f"\nnext: python -m data_pipelines.verify {options.name} --data_dir={options.data_dir}")

@@ -148,14 +148,18 @@ def read_picture(picture: Stored) -> tuple[bytes, int, int]:
 
 def make_record(item: Captioned) -> dict:
   """Features of a captioned picture; raises ItemError as `read_picture` does."""
-  image, height, width = read_picture(item.picture)
+  return caption_record(item.captions, *read_picture(item.picture))
+
+
+def caption_record(captions: Captions, image: bytes, height: int, width: int) -> dict:
+  """Features of a captioned picture, see `caption_features`."""
   return {
-      "id": item.captions.id,
+      "id": captions.id,
       "image": image,  # as it came: encoding an array would need TensorFlow
       "height": height,
       "width": width,
-      "texts": list(item.captions.texts),
-      "languages": list(item.captions.languages),
+      "texts": list(captions.texts),
+      "languages": list(captions.languages),
   }
 
 
@@ -198,53 +202,56 @@ class CaptionBuilder(tfds.core.GeneratorBasedBuilder):
         disable_shuffling=True,
     )
 
-  def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
-    directory = pathlib.Path(dl_manager.manual_dir)
-    findings = Findings(self.NAME, self.MANUAL_DOWNLOAD_INSTRUCTIONS)
-    splits = self._read(directory, findings)
-    of: dict[str, str] = {}
-    for name, items in splits.items():
-      for i in items:
-        if of.setdefault(i.captions.id, name) != name:
-          findings.problems.add(name, f"picture that is in {of[i.captions.id]}, too", i.captions.id)
-    findings.problems.raise_any(directory)
+  def _download_and_prepare(
+      self,
+      dl_manager: tfds.download.DownloadManager,
+      download_config: tfds.download.DownloadConfig | None = None,
+  ) -> None:
+    """Writes all splits; only then every picture was looked at and what was found can be said."""
+    self._findings = Findings(self.NAME, self.MANUAL_DOWNLOAD_INSTRUCTIONS)
+    super()._download_and_prepare(dl_manager, download_config)
+    gaps, notes = self._findings.gaps, self._findings.notes
     if not self._allow_partial:
+      gaps.raise_any(pathlib.Path(dl_manager.manual_dir))
+    self.info.metadata.update(
+        deviations=gaps.lines(), notes=[f"{what} ({count:,})" for what, count in notes.items()]
+    )
+
+  def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
+    directory, findings = pathlib.Path(dl_manager.manual_dir), self._findings
+    splits = self._read(directory, findings)
+    _check_overlaps(splits, findings)
+    findings.problems.raise_any(directory)
+    if not self._allow_partial or not any(splits.values()):
       findings.gaps.raise_any(directory)
     splits = {name: items for name, items in splits.items() if items}
-    if not splits:
-      findings.gaps.raise_any(directory)
-      findings.problems.add("all splits", "nothing sound to prepare")
-      findings.problems.raise_any(directory)
     known = self._metadata([i for items in splits.values() for i in items])
     self.info.metadata.update(licence=self.LICENCE, **known)
-    last = list(splits)[-1]
     return {
-        name: self._generate_examples(name, items, directory, findings, name == last)
-        for name, items in splits.items()
+        name: self._generate_examples(name, items, directory) for name, items in splits.items()
     }
 
   def _generate_examples(
-      self,
-      split: str,
-      items: list[Captioned],
-      directory: pathlib.Path,
-      findings: Findings,
-      last: bool,
+      self, split: str, items: Sequence[Captioned], directory: pathlib.Path
   ) -> Iterator[tuple[int, dict]]:
-    """Records of `split`; with the `last` one all pictures are known and what was found is said."""
+    left = len(items)
 
     def rejected(item: Captioned, reason: str) -> None:
-      file = item.captions.file
-      findings.gaps.add(item.picture.place, "picture that cannot be used", f"{file} ({reason})")
+      nonlocal left
+      file, gaps = item.captions.file, self._findings.gaps
+      gaps.add(item.picture.place, "picture that cannot be used", f"{file} ({reason})")
+      left -= 1
+      if not left:  # a split of no records cannot be written
+        gaps.raise_any(directory)
 
-    written = 0
-    for record in examples(items, self.MAKE, name=split, rejected=rejected):
-      yield record
-      written += 1
-    if not written:
-      findings.gaps.raise_any(directory)
-    if last:
-      if not self._allow_partial:
-        findings.gaps.raise_any(directory)
-      notes = [f"{what} ({count:,})" for what, count in findings.notes.items()]
-      self.info.metadata.update(partial=findings.gaps.lines(), notes=notes)
+    return examples(items, self.MAKE, name=split, rejected=rejected)
+
+
+def _check_overlaps(splits: dict[str, list[Captioned]], findings: Findings) -> None:
+  """A problem for each picture that is in two splits."""
+  of: dict[str, str] = {}
+  for name, items in splits.items():
+    for i in items:
+      other = of.setdefault(i.captions.id, name)
+      if other != name:
+        findings.problems.add(name, f"picture that is in {other}, too", i.captions.id)

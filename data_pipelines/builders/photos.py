@@ -6,13 +6,15 @@ import zlib
 
 from PIL import Image, UnidentifiedImageError
 
-# What OpenCV decodes to three channels without losing something; it turns by EXIF orientation.
+# What OpenCV decodes to three channels without losing something.
 COLOUR_MODES = ("1", "L", "P", "RGB", "CMYK")
-ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)  # the EXIF tag, and its values that swap the sides
+ORIENTATION, UPRIGHT = 0x0112, 1  # the EXIF tag, and its value for a picture that is not turned
 
 
 def colour_picture_size(data: bytes) -> tuple[int, int]:
-  """Height and width, as OpenCV decodes it to colours, of an encoded picture that was decoded.
+  """Height and width of an encoded picture that was decoded to be sure of it.
+
+  They are those of its pixels: an orientation that a camera noted is not heeded.
 
   Raises:
     ValueError: not a JPEG or PNG, damaged, too large to be a picture, or with transparency.
@@ -26,7 +28,6 @@ def colour_picture_size(data: bytes) -> tuple[int, int]:
       with Image.open(io.BytesIO(data), formats=["JPEG", "PNG"]) as image:
         image.load()
         width, height = image.size
-        turned = image.getexif().get(ORIENTATION) in TURNED
         mode, transparent = image.mode, "transparency" in image.info
   except UnidentifiedImageError as error:
     raise ValueError("not a JPEG or PNG" if data else "is empty") from error
@@ -36,4 +37,12 @@ def colour_picture_size(data: bytes) -> tuple[int, int]:
     raise ValueError("too many pixels") from error
   if mode not in COLOUR_MODES or transparent:
     raise ValueError(f"must be opaque, 8 bits a channel (its mode is {mode}): save it as JPEG")
-  return (width, height) if turned else (height, width)
+  return height, width
+
+
+def is_turned(data: bytes) -> bool:
+  """Whether a camera noted that the pixels of a sound picture lie on their side or mirrored."""
+  with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    with Image.open(io.BytesIO(data)) as image:
+      return image.getexif().get(ORIENTATION, UPRIGHT) != UPRIGHT

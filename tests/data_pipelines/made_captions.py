@@ -20,6 +20,15 @@ def picture(height: int = 24, width: int = 32, seed: int = 0, kind="JPEG", mode=
   return out.getvalue()
 
 
+def turned(orientation: int) -> bytes:
+  """A JPEG with an orientation that a camera noted."""
+  exif = Image.Exif()
+  exif[0x0112] = orientation
+  out = io.BytesIO()
+  Image.open(io.BytesIO(picture())).save(out, "JPEG", exif=exif)
+  return out.getvalue()
+
+
 def write_zip(path: pathlib.Path, files: dict[str, bytes], method=zipfile.ZIP_STORED) -> None:
   with zipfile.ZipFile(path, "w", method) as archive:
     for name, data in files.items():

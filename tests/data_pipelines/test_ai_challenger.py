@@ -42,7 +42,7 @@ def partly(tmp_path, directory):
 
 
 def lacking(builder) -> list[str]:
-  return [line for line in builder.info.metadata["partial"] if ", published are" not in line]
+  return [line for line in builder.info.metadata["deviations"] if ", published are" not in line]
 
 
 def problems(directory) -> str:
@@ -70,7 +70,7 @@ def test_the_data_set_stores_what_was_supplied(made_source, tmp_path):
   assert set(index.languages) == {("zh",) * 5}
   stored = builder.as_data_source("train", decoders=SKIP)[3]["image"]
   assert stored == picture(seed=3)
-  assert f"{TRAIN}: 4 pictures, published are 210,000" in builder.info.metadata["partial"]
+  assert f"{TRAIN}: 4 pictures, published are 210,000" in builder.info.metadata["deviations"]
   with pytest.raises(SourceError, match="4 pictures, published are 210,000"):
     prepare("ai_challenger_caption", tmp_path / "whole", made_source)
   assert list((tmp_path / "whole").iterdir()) == []
@@ -86,7 +86,7 @@ def test_tests_have_pictures_only_unless_annotations_are_there(made_source, tmp_
   assert index.texts == index.languages == [()] * 3
   assert len(index.sizes) == 3
   assert len(load_caption_index(builder, "test_a").texts[0]) == 5
-  assert "test_b: 3 pictures, published are 30,000" in builder.info.metadata["partial"]
+  assert "test_b: 3 pictures, published are 30,000" in builder.info.metadata["deviations"]
 
 
 def in_archives_of_pictures(directory):

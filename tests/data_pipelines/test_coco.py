@@ -72,7 +72,7 @@ def partly(tmp_path, directory):
 
 
 def lacking(builder) -> list[str]:
-  return [line for line in builder.info.metadata["partial"] if ", published are" not in line]
+  return [line for line in builder.info.metadata["deviations"] if ", published are" not in line]
 
 
 def problems(directory) -> str:
@@ -92,7 +92,7 @@ def test_karpathys_splits(karpathy, tmp_path):
   assert index.languages == [("en",) * 5]
   assert builder.as_data_source("test", decoders=SKIP)[0]["image"] == picture(seed=44)
   assert lacking(builder) == []
-  counts = list(builder.info.metadata["partial"])
+  counts = list(builder.info.metadata["deviations"])
   assert "dataset_coco.json restval: 1 pictures, published are 30,504" in counts
   assert len(counts) == 4
   with pytest.raises(SourceError, match="published are 82,783"):

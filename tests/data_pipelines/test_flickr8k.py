@@ -32,7 +32,7 @@ def partly(tmp_path, directory):
 
 def lacking(builder) -> list[str]:
   """What the data set says that it lacks, but for its being small."""
-  return [line for line in builder.info.metadata["partial"] if FEW not in line]
+  return [line for line in builder.info.metadata["deviations"] if FEW not in line]
 
 
 def message(directory) -> str:
@@ -61,7 +61,7 @@ def test_the_data_set_stores_what_was_supplied(made_source, tmp_path):
   assert builder.as_data_source("test")[2]["image"].shape == (34, 22, 3)
   assert list(builder.info.metadata["languages"]) == ["en", "zh"]
   assert "not for commercial use" in builder.info.metadata["licence"]
-  assert len(builder.info.metadata["partial"]) == 3 and not lacking(builder)
+  assert len(builder.info.metadata["deviations"]) == 3 and not lacking(builder)
   with pytest.raises(ValueError, match="no split 'val', only train, validation, test"):
     load_caption_index(builder, "val")
 
@@ -124,7 +124,7 @@ def test_counts_must_be_the_published_ones(made_source, tmp_path, capsys):
   assert "train.txt: 6 names, published are 6,000" in said and "--allow_partial" in said
   assert list((tmp_path / "data").iterdir()) == []
   assert prepare.main([*arguments, "--allow_partial"]) == 0
-  assert "partial: val.txt: 2 names, published are 1,000" in capsys.readouterr().out
+  assert "deviations: val.txt: 2 names, published are 1,000" in capsys.readouterr().out
 
 
 def damage_pictures(directory):

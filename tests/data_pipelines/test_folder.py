@@ -3,7 +3,7 @@ import json
 
 import pytest
 import tensorflow_datasets as tfds
-from made_captions import HTML, picture, write_folder
+from made_captions import HTML, picture, turned, write_folder
 
 from data_pipelines import prepare
 from data_pipelines.builders.captions import Findings
@@ -60,7 +60,7 @@ def test_captions_in_a_csv_with_more_rows_for_a_picture(folder, tmp_path):
   stored = builder.as_data_source("validation", decoders=SKIP)[0]["image"]
   assert stored == picture(kind="PNG", seed=2)
   assert list(builder.info.metadata["languages"]) == ["en", "zh"]
-  assert list(builder.info.metadata["partial"]) == []
+  assert list(builder.info.metadata["deviations"]) == []
 
 
 def as_tsv(path, entries):
@@ -210,7 +210,7 @@ def test_gaps_are_named_and_allowed(folder, tmp_path):
   with pytest.raises(SourceError, match=r"--allow_partial"):
     made(tmp_path, folder)
   builder = made(tmp_path, folder, allow_partial=True)
-  assert list(builder.info.metadata["partial"]) == [
+  assert list(builder.info.metadata["deviations"]) == [
       "own: picture without texts (1): extra.jpg",
       "t.csv: texts without a picture (1): gone.jpg",
       "t.csv: picture without texts (1): 1.jpg",
@@ -219,3 +219,12 @@ def test_gaps_are_named_and_allowed(folder, tmp_path):
   ]
   assert load_caption_index(builder, "train").ids == ["0"]
   assert load_caption_index(builder, "test").texts == [("y",)]  # both rows mean one picture
+
+
+@pytest.mark.parametrize("kind", ["captions", "formulas"])
+def test_photographs_that_lie_on_their_side_are_named(folder, tmp_path, kind):
+  (folder / "1.jpg").write_bytes(turned(6))
+  write_csv(folder / "t.csv", [["image", "text", "split"], *zip(NAMES, "abcd", PARTS)])
+  with pytest.raises(SourceError, match=r"1.jpg \(turned by its EXIF orientation: save it"):
+    made(tmp_path, folder, kind)
+  assert made(tmp_path, folder, kind, allow_partial=True).info.splits["train"].num_examples == 1

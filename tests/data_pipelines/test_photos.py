@@ -5,19 +5,10 @@ import zlib
 import cv2
 import numpy as np
 import pytest
-from made_captions import HTML, picture
+from made_captions import HTML, picture, turned
 from PIL import Image
 
-from data_pipelines.builders.photos import colour_picture_size
-
-
-def turned(orientation: int) -> bytes:
-  exif = Image.Exif()
-  exif[0x0112] = orientation
-  out = io.BytesIO()
-  Image.open(io.BytesIO(picture())).save(out, "JPEG", exif=exif)
-  return out.getvalue()
-
+from data_pipelines.builders.photos import colour_picture_size, is_turned
 
 SOUND = {
     "colour": picture(),
@@ -32,9 +23,15 @@ SOUND = {
 
 
 @pytest.mark.parametrize("data", SOUND.values(), ids=SOUND)
-def test_sizes_are_those_that_opencv_decodes_to(data):
-  pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+def test_sizes_are_those_of_the_pixels(data):
+  flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+  pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
   assert pixels.shape == (*colour_picture_size(data), 3)
+
+
+def test_a_noted_orientation_is_found():
+  found = {name for name, data in SOUND.items() if is_turned(data)}
+  assert found == {"EXIF 3", "EXIF 6", "EXIF 8"}
 
 
 def test_cmyk_decodes_to_the_colours_it_shows():

@@ -62,7 +62,7 @@ def test_prepare_prints_counts_and_the_next_command(made_source, root, capsys):
         (["crohme"], "needs --manual_dir=DIRECTORY"),
         (["crohme", "--manual_dir=nowhere"], "--manual_dir=nowhere is not a directory"),
         (["synthetic", "--manual_dir=nowhere"], "synthetic is generated: leave --manual_dir out"),
-        (["synthetic", "--allow_partial"], "prepared whole or not at all: leave --allow_partial"),
+        (["synthetic", "--allow_partial"], "leave --allow_partial out"),
     ],
 )
 def test_bad_usage_exits_with_2_and_says_what_to_do(root, capsys, arguments, said):

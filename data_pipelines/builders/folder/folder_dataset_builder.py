@@ -6,16 +6,42 @@ from collections.abc import Sequence
 import tensorflow_datasets as tfds
 from etils import epath
 
-from data_pipelines.builders.captions import CaptionBuilder, Captioned, Findings, read_picture
+from data_pipelines.builders.captions import (
+    CaptionBuilder,
+    Captioned,
+    Findings,
+    caption_record,
+    read_picture,
+)
+from data_pipelines.builders.files import Stored
 from data_pipelines.builders.folder import source
 from data_pipelines.builders.formulas import formula_features
+from data_pipelines.builders.parts import ItemError
+from data_pipelines.builders.photos import is_turned
 
 OWN = "the user's own"
 
 
+def make_caption(item: Captioned) -> dict:
+  """Features of a captioned picture; raises ItemError as `read_upright` does."""
+  return caption_record(item.captions, *read_upright(item.picture))
+
+
+def read_upright(picture: Stored) -> tuple[bytes, int, int]:
+  """As `read_picture`.
+
+  Raises:
+    ItemError: it cannot be read or decoded, or training would see it on its side.
+  """
+  data, height, width = read_picture(picture)
+  if is_turned(data):
+    raise ItemError("turned by its EXIF orientation: save it with its pixels turned")
+  return data, height, width
+
+
 def make_formula(item: Captioned) -> dict:
-  """Features of a pictured formula; raises ItemError as `read_picture` does."""
-  image, height, width = read_picture(item.picture)
+  """Features of a pictured formula; raises ItemError as `read_upright` does."""
+  image, height, width = read_upright(item.picture)
   (text,) = item.captions.texts
   return {
       "id": item.captions.id,
@@ -38,6 +64,7 @@ class FolderCaptions(CaptionBuilder):
   DESCRIPTION = "Captioned pictures of a user's own."
   LICENCE = OWN
   CITATION = ""
+  MAKE = staticmethod(make_caption)
 
   def _read(self, directory: pathlib.Path, findings: Findings) -> dict[str, list[Captioned]]:
     return source.read_captions(directory, findings)
