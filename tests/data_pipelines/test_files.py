@@ -1,4 +1,5 @@
 import struct
+import tracemalloc
 import zipfile
 
 import pytest
@@ -109,8 +110,13 @@ def test_no_more_is_unpacked_than_the_directory_promises(tmp_path, problems):
   entry = data.rindex(b"PK\x01\x02")
   data[entry + 24 : entry + 28] = struct.pack("<I", 10)  # the size that the directory tells
   (tmp_path / "x.zip").write_bytes(data)
+  stored = list_files(tmp_path, "x.zip", problems)["a.jpg"]
+  tracemalloc.start()
   with pytest.raises(ItemError, match="wrong size"):
-    read_stored(list_files(tmp_path, "x.zip", problems)["a.jpg"])
+    read_stored(stored)
+  peak = tracemalloc.get_traced_memory()[1]
+  tracemalloc.stop()
+  assert peak < 5_000_000
 
 
 def test_a_file_that_went_is_said(tmp_path, problems):

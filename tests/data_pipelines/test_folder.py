@@ -79,12 +79,12 @@ def as_jsonl(path, entries):
 @pytest.mark.parametrize("write", [as_tsv, as_jsonl])
 def test_other_kinds_of_tables_and_a_column_of_languages(folder, tmp_path, write):
   entries = [
-      {"image": n, "caption": [f'un "chien {n}', "deux"], "language": "fr", "split": p}
+      {"image": n, "caption": [f'"un chien {n}', "deux"], "language": "fr", "split": p}
       for n, p in zip(NAMES, PARTS)
   ]
   write(folder / "texts", entries)
   index = load_caption_index(made(tmp_path, folder), "test")
-  assert index.texts == [('un "chien 3.png', "deux")]
+  assert index.texts == [('"un chien 3.png', "deux")]
   assert index.languages == [("fr", "fr")]
 
 

@@ -49,6 +49,12 @@ def deep() -> bytes:
   return out.getvalue()
 
 
+def palette_with_a_hole() -> bytes:
+  out = io.BytesIO()
+  Image.open(io.BytesIO(picture())).convert("P").save(out, "PNG", transparency=0)
+  return out.getvalue()
+
+
 def huge() -> bytes:
   """A PNG whose header says 60,000 x 60,000 pixels."""
   data = picture(kind="PNG")
@@ -64,6 +70,7 @@ UNUSABLE = {
     "JPEG cut short": (picture(99, 99)[:2000], "truncated"),
     "PNG cut short": (picture(99, 99, kind="PNG")[:2000], "truncated"),
     "transparent": (picture(kind="PNG", mode="RGBA"), "must be opaque, .* mode is RGBA"),
+    "palette with a hole": (palette_with_a_hole(), "must be opaque, .* mode is P"),
     "16 bits": (deep(), "must be opaque, 8 bits"),
     "huge": (huge(), "too many pixels"),
 }
