@@ -188,7 +188,7 @@ def test_chosen_buckets_are_few_and_hold_all(n, most, align, seed):
     fits = [
         b for b in buckets
         if (sizes[i] <= (b.height, b.width)).all() and lengths[i] <= b.length
-    ]
+    ]  # fmt: skip
     assert buckets[chosen[i]].cost == min(b.cost for b in fits)
 
 
