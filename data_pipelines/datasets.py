@@ -33,6 +33,7 @@ class Dataset:
     manual: whether the user supplies the files (`--manual_dir`).
     licence: of the data.
     options: switches of `prepare --option=NAME`, each with a line that explains it.
+    kind: "formulas" or "captions": what its records hold (`builders/formulas.py`, `captions.py`).
   """
 
   name: str
@@ -41,6 +42,7 @@ class Dataset:
   manual: bool
   licence: str
   options: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  kind: str = "formulas"
 
   @property
   def prepare_command(self) -> str:
@@ -55,6 +57,24 @@ class Dataset:
 DATASETS = {
     d.name: d
     for d in (
+        Dataset(
+            name="ai_challenger_caption",
+            builder="data_pipelines.builders.ai_challenger_caption"
+            ".ai_challenger_caption_dataset_builder.AiChallengerCaption",
+            splits=("train", "validation", "test_a", "test_b"),
+            manual=True,
+            licence="research, given to registered competitors",
+            kind="captions",
+        ),
+        Dataset(
+            name="coco_captions",
+            builder="data_pipelines.builders.coco_captions.coco_captions_dataset_builder"
+            ".CocoCaptions",
+            splits=("train", "restval", "validation", "test"),
+            manual=True,
+            licence="annotations CC BY 4.0, photographs as at Flickr",
+            kind="captions",
+        ),
         Dataset(
             name="crohme",
             builder="data_pipelines.builders.crohme.crohme_dataset_builder.Crohme",
@@ -76,6 +96,29 @@ DATASETS = {
             splits=("train", "validation", "test"),
             manual=True,
             licence="research, by registration",
+        ),
+        Dataset(
+            name="flickr8k",
+            builder="data_pipelines.builders.flickr8k.flickr8k_dataset_builder.Flickr8k",
+            splits=("train", "validation", "test"),
+            manual=True,
+            licence="research, not for commercial use",
+            kind="captions",
+        ),
+        Dataset(
+            name="folder_captions",
+            builder="data_pipelines.builders.folder.folder_dataset_builder.FolderCaptions",
+            splits=("train", "validation", "test"),
+            manual=True,
+            licence="the user's own",
+            kind="captions",
+        ),
+        Dataset(
+            name="folder_formulas",
+            builder="data_pipelines.builders.folder.folder_dataset_builder.FolderFormulas",
+            splits=("train", "validation", "test"),
+            manual=True,
+            licence="the user's own",
         ),
         Dataset(
             name="synthetic",

@@ -25,6 +25,7 @@ from data_pipelines.builders import parts
 from data_pipelines.datasets import DATASETS, Dataset, SourceError
 from data_pipelines.spool import in_given_order
 
+LISTED = 20  # deviations printed
 CODE = pathlib.Path(__file__).parent.parent
 # What, beside the source, the bytes of a record may depend on.
 SOURCES = ("data_pipelines/**/*.py", "mmjax/text/**/*.py")
@@ -229,6 +230,12 @@ def main(arguments: list[str] | None = None) -> int:
   print(f"\n{'split':<12}{'records':>9}{'MB':>8}")
   for split in builder.info.splits.values():
     print(f"{split.name:<12}{split.num_examples:>9,}{split.num_bytes / 1e6:>8.1f}")
+  for title in ("deviations", "notes"):
+    lines = builder.info.metadata.get(title, ())
+    for line in lines[:LISTED]:
+      print(f"{title}: {line}")
+    if len(lines) > LISTED:
+      print(f"{title}: and {len(lines) - LISTED:,} more, all in dataset_info's metadata.json")
   print(f"\nnext: python -m data_pipelines.verify {options.name} --data_dir={options.data_dir}")
   return 0
 
@@ -272,9 +279,9 @@ def _full(error: Exception, data_dir: str | os.PathLike) -> str:
 
 def _parser() -> argparse.ArgumentParser:
   rows = "\n".join(
-      f"  {d.name:<13} splits {', '.join(d.splits)}; {d.licence}"
+      f"  {d.name:<21} splits {', '.join(d.splits)}; {d.licence}"
       f"{'; needs --manual_dir' if d.manual else ''}"
-      + "".join(f"\n{'':16}--option={name}: {what}" for name, what in d.options.items())
+      + "".join(f"\n{'':24}--option={name}: {what}" for name, what in d.options.items())
       for d in DATASETS.values()
   )
   parser = argparse.ArgumentParser(

@@ -30,17 +30,21 @@ class Problems:
     if which or not found:  # two readers may meet the same damaged file
       found.append(which)
 
-  def raise_any(self, directory: pathlib.Path) -> None:
-    """Raises SourceError if anything was added."""
-    if not self._found:
-      return
+  def lines(self) -> list[str]:
+    """One for each file and kind of problem."""
     lines = []
     for (file, what), which in self._found.items():
       named = ", ".join(which[:LISTED])
       more = f" and {len(which) - LISTED} more" if len(which) > LISTED else ""
       count = f" ({len(which)})" if named else ""
-      lines.append(f"  {file}: {what}{count}{': ' if named else ''}{named}{more}")
-    found = "\n".join(lines)
+      lines.append(f"{file}: {what}{count}{': ' if named else ''}{named}{more}")
+    return lines
+
+  def raise_any(self, directory: pathlib.Path) -> None:
+    """Raises SourceError if anything was added."""
+    if not self._found:
+      return
+    found = "\n".join(f"  {line}" for line in self.lines())
     raise SourceError(f"{self._data_set} in {directory} cannot be used:\n{found}\n\n{self._layout}")
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import pathlib
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -103,8 +102,6 @@ class SuppliedFormulas(tfds.core.GeneratorBasedBuilder):
           f"{self.NAME} in {directory} is not what was published:\n{lines}\n\n"
           "--allow_partial prepares what is there and stores these lines with it"
       )
-    for line in _some(deviations):
-      print(f"{self.name}: {line}", file=sys.stderr)
     stored = self.info.metadata.get("deviations", [])
     self.info.metadata["deviations"] = [*stored, *deviations]
 
