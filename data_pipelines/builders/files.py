@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from data_pipelines.builders.parts import ItemError
-from data_pipelines.builders.sources import Problems, is_clutter, open_archive
+from data_pipelines.builders.sources import Problems, is_clutter, open_archive, unsafe_name
 
 PICTURES = (".jpg", ".jpeg", ".png")
 LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, ..., lengths of the name and the extra field
@@ -74,7 +74,7 @@ def _in_archive(archive: zipfile.ZipFile, place: str, problems: Problems) -> dic
   found: dict[str, Stored] = {}
   for m in archive.infolist():
     name = m.filename
-    if _leads_out(name):
+    if unsafe_name(name) or "\\" in name:
       problems.add(place, "name that leads out of the archive", repr(m.orig_filename))
     elif is_clutter(m) or name.rpartition("/")[2].startswith("."):
       continue
@@ -89,11 +89,6 @@ def _in_archive(archive: zipfile.ZipFile, place: str, problems: Problems) -> dic
       where = Member(m.header_offset, m.compress_size, m.file_size, deflated, m.CRC)
       found[name] = Stored(os.fspath(archive.filename or place), where)
   return found
-
-
-def _leads_out(name: str) -> bool:
-  path = pathlib.PureWindowsPath(name)  # knows "/", "\\" and drives
-  return bool(path.anchor) or ".." in path.parts or "\\" in name
 
 
 def pictures_in(
