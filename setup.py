@@ -32,6 +32,7 @@ setup(
         "optax>=0.2.8,<0.4",
         "orbax-checkpoint>=0.12,<0.14",
         "pillow>=11,<14",
+        "scipy>=1.13,<2",
         "tensorboard>=2.19,<3",
         "tensorflow-datasets>=4.9.9,<5",
         "tqdm>=4.66,<5",
