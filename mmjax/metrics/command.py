@@ -120,7 +120,8 @@ def _measure(
 def _add(result: Result, choice: Choice, found: Sequence[_Found], options: Options) -> None:
   measured, corpus = found[0]
   scores = measured.corpus() | corpus
-  wanted = scores if choice.scores is None else choice.scores
+  beside = choice.metric.beside
+  wanted = [n for n in scores if n in (choice.scores or scores) or n.startswith(beside)]
   for name in choice.scores or choice.metric.scores:
     if name not in scores:
       result.not_available[name] = choice.metric.missing.get(

@@ -29,6 +29,7 @@ class Metric(NamedTuple):
     corpus: scores of a function `corpus(sets)` beside `measure`: they do not add up over samples,
       so they have no interval.
     missing: why a score may be left out, and what to do.
+    beside: beginnings of scores that are told with any other, as what drew the pictures.
   """
 
   module: str
@@ -39,6 +40,7 @@ class Metric(NamedTuple):
   optional: tuple[str, ...] = ()
   corpus: tuple[str, ...] = ()
   missing: dict[str, str] = {}
+  beside: tuple[str, ...] = ()
 
 
 _RATES = ("exprate", "exprate_1", "exprate_2", "ser")

@@ -140,7 +140,7 @@ def test_tables_tell_what_is_there_and_what_is_left_out(made, tmp_path, capsys):
   assert "--allow_partial prepares what is there" in capsys.readouterr().err
   assert not list((tmp_path / "data").iterdir())
   assert main([*arguments, "--allow_partial"]) == 0
-  assert "im2latex100k: test: 2 formulas without picture" in capsys.readouterr().err
+  assert "deviations: test: 2 formulas without picture" in capsys.readouterr().out
 
 
 def test_formulas_without_picture_are_to_be_drawn_when_that_is_asked_for(made):
@@ -253,7 +253,7 @@ def test_a_picture_that_cannot_be_used_fails_and_is_named_or_left_out(made, tmp_
   assert load_index(builder, "train").ids == [f"train{n}" for n in range(4)]
   lost = [d for d in builder.info.metadata["deviations"] if d.startswith("train: train")]
   assert len(lost) == 2 and lost[0].startswith("train: train4: an HTML page")
-  assert "train: train5: " in capsys.readouterr().err
+  assert "train: train5: " in capsys.readouterr().out
   for n in range(4):
     (made / "formula_images_processed" / f"train{n}.png").write_bytes(b"")
   with pytest.raises(SourceError, match="no record of train can be made:\n  train: train0"):
