@@ -79,7 +79,7 @@ METRICS = {
                        "BLEU and edit distance of formulas (Deng et al., 2017)"),
     "formula_image": Metric("mmjax.metrics.formula_image", "formula",
                             ("image_exact", "image_exact_no_space", "image_edit"),
-                            "formulas drawn and compared (Deng et al., 2017), by TeX if it is there",
+                            "formulas drawn, by TeX if there, and compared (Deng et al., 2017)",
                             beside=("drawn_", "references_drawn_")),
     "cdm": Metric("mmjax.metrics.cdm", "formula", ("cdm", "exprate_cdm"),
                   "characters of the rendered formula matched (Wang et al., 2024)"),
