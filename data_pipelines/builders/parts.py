@@ -13,6 +13,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from multiprocessing import resource_tracker
 from typing import Any
 
 import cv2
@@ -147,7 +148,14 @@ class _Work:
       self._pool = concurrent.futures.ProcessPoolExecutor(
           self._processes, multiprocessing.get_context("spawn"), _begin_worker
       )
-    return self._pool.submit(_make_chunk, path, make, chunk)
+    # Workers inherit that they do not hear signals to the whole group: these are for the parent,
+    # which ends them at the end of a chunk. (The tracker would let the signals through again.)
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    try:
+      return self._pool.submit(_make_chunk, path, make, chunk)
+    finally:
+      signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
   @staticmethod
   def _finish(path, make, chunk, future, seconds) -> list[Outcome]:
@@ -170,9 +178,6 @@ _beam = False
 
 def _begin_worker() -> None:
   cv2.setNumThreads(1)
-  # A signal to the whole group is for the parent: it ends this process, at the end of a chunk.
-  signal.signal(signal.SIGINT, signal.SIG_IGN)
-  signal.signal(signal.SIGTERM, signal.SIG_IGN)
   parent = multiprocessing.parent_process()
   assert parent is not None
 

@@ -114,7 +114,7 @@ def test_killed_and_started_again_ends_with_the_same_bytes(whole, tmp_path):
   os.kill(process.pid, signal.SIGKILL)
   process.communicate()
   workers = {pid for pid, _ in made(tmp_path)} - {process.pid}
-  assert len(workers) == 2  # both have worked
+  assert workers  # the first chunk is made by the command itself
   wait_for(lambda: all(map(gone, workers)))
   with pytest.raises(datasets.NotPreparedError):
     datasets.load("slow", root)
@@ -135,11 +135,14 @@ def test_killed_and_started_again_ends_with_the_same_bytes(whole, tmp_path):
   assert [p.name for p in root.iterdir()] == ["slow"]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_interrupted_it_says_so_and_goes_on_later(whole, tmp_path, number, code):
+@pytest.mark.parametrize(
+    ("number", "code", "at"),
+    [(signal.SIGINT, 130, 1), (signal.SIGTERM, 143, 3)],  # 1: while the workers start
+)
+def test_interrupted_it_says_so_and_goes_on_later(whole, tmp_path, number, code, at):
   root = tmp_path / "data"
   process = start(root, seconds=0.05)
-  wait_for(lambda: len(chunks(root)) >= 3, process)
+  wait_for(lambda: len(chunks(root)) >= at, process)
   os.killpg(process.pid, number)  # as a terminal does, and a scheduler
   _, error = process.communicate(timeout=60)
   assert process.returncode == code
