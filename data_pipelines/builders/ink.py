@@ -5,15 +5,17 @@ The models' canvases are padded with 0, so the paper must be dark where a model 
 
 import dataclasses
 import functools
+import io
 import os
 import pathlib
+import warnings
 import zipfile
 from typing import Literal
 
 import cv2
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from data_pipelines.builders.sources import (
     UNREADABLE,
@@ -22,10 +24,9 @@ from data_pipelines.builders.sources import (
     open_archive,
     unsafe_name,
 )
-from mmjax.infer.pictures import PictureError, load_picture
 
 SUFFIXES = (".png", ".bmp", ".jpg", ".jpeg")
-CLUTTER = (".ds_store", "thumbs.db", "desktop.ini")
+FORMATS = ("PNG", "BMP", "JPEG")
 MAX_PIXELS = 20_000_000
 
 Paper = Literal["light", "dark", "auto"]
@@ -97,28 +98,53 @@ def find_pictures(directory: pathlib.Path, name: str, problems: Problems) -> dic
 
 
 def ink(
-    picture: bytes | np.ndarray, *, paper: Paper, max_pixels: int = MAX_PIXELS
+    picture: bytes | UInt8[np.ndarray, "H W"], *, paper: Paper, max_pixels: int = MAX_PIXELS
 ) -> UInt8[np.ndarray, "H W"]:
   """Grey values of a picture with its ink bright.
 
   Args:
-    picture: an encoded picture, upright by its EXIF mark, or an array [H, W] or [H, W, 3].
+    picture: an encoded picture, which is turned upright by its EXIF mark, or grey values.
     paper: `light` is inverted (255 - grey), `dark` kept, `auto` decided by what most pixels are.
     max_pixels: a picture that says it has more is refused before it is decoded.
 
   Raises:
     ValueError: it is no picture or damaged; says why.
   """
-  if isinstance(picture, bytes) and looks_like_html(picture):
+  grey = _decode(picture, max_pixels) if isinstance(picture, bytes) else picture
+  light = paper == "light" or (paper == "auto" and _is_light(grey))
+  return 255 - grey if light else grey
+
+
+def _decode(data: bytes, max_pixels: int) -> UInt8[np.ndarray, "H W"]:
+  """Grey values of an encoded picture; what is transparent is white paper."""
+  if not data:
+    raise ValueError("an empty file: copy it again")
+  if looks_like_html(data):
     raise ValueError("an HTML page, not a picture: download it again")
   try:
-    grey = load_picture(
-        picture, polarity="auto" if paper == "auto" else "as_is", max_pixels=max_pixels
-    )[:, :, 0]
-  except PictureError as error:
-    named = f"picture given as {type(picture).__name__}: "  # the caller knows a better name
-    raise ValueError(str(error).removeprefix(named)) from error
-  return 255 - grey if paper == "light" else grey
+    with warnings.catch_warnings():
+      warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is lower
+      image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
+    if image.width * image.height > max_pixels:
+      size = f"{image.width} x {image.height} pixels"
+      raise ValueError(f"{size} are more than the limit of {max_pixels:,}")
+    image = ImageOps.exif_transpose(image)
+    if image.has_transparency_data:
+      ink_on_it = image.convert("RGBA")
+      image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), ink_on_it)
+    elif image.mode.startswith(("I", "F")):
+      raise ValueError("more than 8 bits a channel: save it with 8")
+    return np.array(image.convert("L"))
+  except (UnidentifiedImageError, Image.DecompressionBombError) as error:
+    raise ValueError(f"no PNG, BMP or JPEG that can be read ({error})") from error
+  except (OSError, SyntaxError) as error:  # SyntaxError: a broken PNG
+    raise ValueError(f"truncated or damaged ({error})") from error
+
+
+def _is_light(grey: UInt8[np.ndarray, "H W"]) -> bool:
+  """Whether most pixels are nearer to the brightest than to the darkest one."""
+  low, high = int(grey.min()), int(grey.max())
+  return bool((grey > (low + high) / 2).mean() > 0.5) if low < high else low > 127
 
 
 def looks_like_html(data: bytes) -> bool:

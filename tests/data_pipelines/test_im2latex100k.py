@@ -309,7 +309,8 @@ def test_a_formula_without_end_is_stopped(monkeypatch):
 @needs_tex
 def test_formulas_are_drawn_and_failures_listed(made, tmp_path):
   write_tables(made)
-  (made / "formulas_train_first9.norm.txt").write_text("\\gamma\n\\foo\n\\hspace { 1 . 0 c m } y\n")
+  more = "\\gamma\n\\foo\n\\hspace { ~ 1 . 0 c m } y\n"
+  (made / "formulas_train_first9.norm.txt").write_text(more)
   builder, _ = prepare(
       "im2latex100k", tmp_path / "data", made, allow_partial=True, options=["render"]
   )

@@ -46,14 +46,22 @@ def test_a_photograph_is_grey_and_upright():
   assert abs(int(inked.mean()) - (255 - round(0.587 * 200))) <= 2
 
 
+def test_what_is_transparent_is_paper():
+  page = np.zeros((6, 9, 4), np.uint8)
+  page[2:4, 3:6, 3] = 255  # black ink, nothing else
+  inked = ink.ink(encoded(page, "PNG"), paper="light")
+  np.testing.assert_array_equal(inked, page[:, :, 3])
+
+
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"", "the file is empty"),
+        (b"", "an empty file"),
         (b"<!DOCTYPE html><html></html>", "an HTML page, not a picture: download it again"),
         (b"\n<HTML><head>", "an HTML page"),
-        (b"hello there, this is text", "a text file, not a picture"),
+        (b"hello there, this is text", "no PNG, BMP or JPEG"),
         (png(40, 40)[:80], "truncated or damaged"),
+        (png(mode="I;16"), "more than 8 bits a channel"),
     ],
 )
 def test_what_is_no_picture_is_said(data, said):
@@ -62,7 +70,7 @@ def test_what_is_no_picture_is_said(data, said):
 
 
 def test_pictures_of_too_many_pixels_are_refused():
-  with pytest.raises(ValueError, match="more than the limit of 100"):
+  with pytest.raises(ValueError, match="20 pixels are more than the limit of 100"):
     ink.ink(png(20, 30), paper="light", max_pixels=100)
 
 

@@ -39,7 +39,7 @@ _PAGE = r"""\documentclass[12pt]{article}
 \end{displaymath}
 \end{document}
 """
-_WIDE = r"\pdfpagewidth=500mm \pdfpageheight=300mm"  # DVI has no page that could cut a formula
+_WIDE = r"\pdfpagewidth=400mm \pdfpageheight=200mm"  # DVI has no page that could cut a formula
 _LIMITS = {"openin_any": "p", "openout_any": "p", "shell_escape": "f"}
 
 
@@ -100,7 +100,7 @@ def draw(formula: str, pair: tuple[str, str] | None = None) -> UInt8[np.ndarray,
 
 def _with_whole_lengths(formula: str) -> str:
   r"""Lengths as TeX can read them: normalised formulas have `\hspace { 1 . 0 c m }`."""
-  whole = lambda match: match[1] + re.sub(r"\s", "", match[2])
+  whole = lambda match: match[1] + re.sub(r"[\s~]", "", match[2])
   return re.sub(r"(\\(?:hspace|vspace|rule|raisebox)\b\s*\*?)((?:\s*\{[^{}]*\})+)", whole, formula)
 
 
