@@ -8,6 +8,7 @@ from tqdm import tqdm
 
 from data_pipelines.builders import parts, supplied
 from data_pipelines.builders.crohme import source
+from data_pipelines.datasets import SourceError
 
 
 class Crohme(supplied.SuppliedFormulas):
