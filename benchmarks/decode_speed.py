@@ -2,10 +2,12 @@ r"""Beam-10 bidirectional decoding, ours (batched, cached) against the reference
 
   pip install -e .[benchmarks]
   python -m benchmarks.decode_speed --workdir=W --split=validation --pictures=32
+  python -m benchmarks.decode_speed --config=configs/crohme/bttr.py --max_length=16
 
 The reference decodes one picture at a time and computes the whole prefix of every hypothesis again
 at each step; the PyTorch twin does the same with the weights of the trained run in W. Both decode
-the same evenly spaced pictures of the split and their texts are compared.
+the same evenly spaced pictures of the split and their texts are compared. Without a run the weights
+are random: such hypotheses seldom end, so `--max_length` is then their length.
 """
 
 import argparse
@@ -21,7 +23,7 @@ from benchmarks.twins import give_weights, twin
 from data_pipelines.batching import Plan
 from data_pipelines.pipeline import LoadBatch
 from data_pipelines.transforms import resize
-from mmjax import api, experiment, sharding
+from mmjax import api, experiment, sharding, train_state
 from mmjax import config as configs
 from mmjax.evaluate import load_trained
 
@@ -30,19 +32,29 @@ def main() -> None:
   usage = argparse.ArgumentParser(
       description=__doc__, formatter_class=argparse.RawTextHelpFormatter
   )
-  usage.add_argument("--workdir", required=True)
+  source = usage.add_mutually_exclusive_group(required=True)
+  source.add_argument("--workdir")
+  source.add_argument("--config")
+  usage.add_argument("--max_length", type=int, help="tokens; default that of the config")
   usage.add_argument("--data_dir", default="")
   usage.add_argument("--split", default="validation")
   usage.add_argument("--pictures", type=int, default=32)
   usage.add_argument("--batch", type=int, default=16)
   a = usage.parse_args()
-  config = api.stored_config(a.workdir)
+  config = api.stored_config(a.workdir) if a.workdir else configs.load(a.config)
   changed = {"evaluate.batch": a.batch} | ({"data.dir": a.data_dir} if a.data_dir else {})
+  changed |= {"decode.max_length": a.max_length} if a.max_length else {}
   config = configs.override(config, changed)
   api.set_up(config)
   mesh = experiment.make_mesh(config)
-  task, variables, words, step = load_trained(config, Path(a.workdir), None, mesh)
   builder = experiment.open_dataset(config)
+  if a.workdir:
+    task, variables, words, step = load_trained(config, Path(a.workdir), None, mesh)
+  else:
+    words, step = experiment.vocabulary_of(builder), 0
+    task = experiment.make_task(config, words)
+    rates = experiment.make_rates(config, 2)
+    variables = train_state.create(task, rates, mesh, config.seed)[0].variables
   split = experiment.load_split(config, builder, a.split, words)
   by_area = np.argsort(split.index.sizes.prod(-1))
   chosen = by_area[((np.arange(a.pictures) + 0.5) * len(by_area) / a.pictures).astype(int)]

@@ -50,7 +50,11 @@ class Transition(nn.Module):
 
 
 class DenseNet(nn.Module):
-  """Three dense blocks of `num_layers` layers (one number, or one each); stride 16, rounded up."""
+  """Three dense blocks of `num_layers` layers, or as many blocks as numbers of layers.
+
+  The stride is 16 with three blocks, and half or twice as much with one less or more; sides are
+  rounded up.
+  """
 
   def __init__(self, growth_rate: int, num_layers: int | Sequence[int]):
     super().__init__()
@@ -58,20 +62,25 @@ class DenseNet(nn.Module):
     self.conv1 = nn.Conv2d(1, channels, 7, stride=2, padding=3, bias=False)
     self.norm1 = nn.BatchNorm2d(channels)
     depths = [num_layers] * 3 if isinstance(num_layers, int) else num_layers
-    self.dense1, channels = dense_block(channels, growth_rate, depths[0])
-    self.trans1 = Transition(channels)
-    self.dense2, channels = dense_block(channels // 2, growth_rate, depths[1])
-    self.trans2 = Transition(channels)
-    self.dense3, channels = dense_block(channels // 2, growth_rate, depths[2])
+    self.blocks = len(depths)
+    self.stride = 2 ** (self.blocks + 1)
+    for i, depth in enumerate(depths, start=1):
+      block, channels = dense_block(channels, growth_rate, depth)
+      self.add_module(f"dense{i}", block)
+      if i < self.blocks:
+        self.add_module(f"trans{i}", Transition(channels))
+        channels //= 2
     self.post_norm = nn.BatchNorm2d(channels)
     self.out_channels = channels
 
   def forward(self, x: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b c h2 w2"]:
     x = F.relu(self.norm1(self.conv1(x)), inplace=True)
     x = F.max_pool2d(x, 2, ceil_mode=True)
-    x = self.trans1(self.dense1(x))
-    x = self.trans2(self.dense2(x))
-    return self.post_norm(self.dense3(x))
+    for i in range(1, self.blocks + 1):
+      x = self.get_submodule(f"dense{i}")(x)
+      if i < self.blocks:
+        x = self.get_submodule(f"trans{i}")(x)
+    return self.post_norm(x)
 
 
 def dense_block(channels: int, growth_rate: int, num_layers: int) -> tuple[nn.Sequential, int]:
@@ -112,7 +121,7 @@ class Encoder(nn.Module):
     self, img: Float[Tensor, "b 1 h w"], mask: Bool[Tensor, "b h w"]
   ) -> tuple[Float[Tensor, "b s d"], Bool[Tensor, "b s"]]:
     feature = self.feature_proj(self.model(img)).permute(0, 2, 3, 1)
-    mask = mask[:, ::16, ::16]
+    mask = mask[:, :: self.model.stride, :: self.model.stride]
     feature = self.norm(feature) + image_positions(mask, feature.shape[-1])
     return feature.flatten(1, 2), mask.flatten(1)
 
