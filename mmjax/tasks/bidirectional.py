@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,12 @@ from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int
 
 from mmjax import losses
-from mmjax.decode.bidirectional import Decoded, bidirectional_search, both_directions
+from mmjax.decode.bidirectional import (
+  Decoded,
+  Normalise,
+  bidirectional_search,
+  both_directions,
+)
 from mmjax.metrics.exprate import exprate
 from mmjax.text.vocabulary import PAD, Vocabulary
 
@@ -33,6 +38,7 @@ class Task:
     beam: hypotheses per direction.
     max_length: most tokens of a hypothesis.
     length_penalty: exponent of the length in a hypothesis's score.
+    normalise: what is divided by the length (see `bidirectional_search`).
   """
 
   model: nn.Module
@@ -40,6 +46,12 @@ class Task:
   beam: int = 10
   max_length: int = 200
   length_penalty: float = 1.0
+  normalise: Normalise = "sum"
+
+  def __post_init__(self):
+    if self.normalise not in get_args(Normalise):
+      known = ", ".join(get_args(Normalise))
+      raise ValueError(f"decode.normalise is {self.normalise!r}; there are: {known}")
 
   def init(self, key: jax.Array) -> Any:
     """New variables, boxed with the logical axes of their dimensions."""
@@ -95,6 +107,7 @@ class Task:
         beam=self.beam,
         max_length=self.max_length,
         length_penalty=self.length_penalty,
+        normalise=self.normalise,
     )
 
   @functools.partial(jax.jit, static_argnums=0)
