@@ -131,6 +131,24 @@ def decoder_layers(w: Weights, name: str, path: str, heads: int) -> None:
       layer_norm(w, f"{old}.{part}", f"{new}/{part}")
 
 
+def gru(w: Weights, name: str, path: str) -> None:
+  """Gates r, z, n stacked as [3 H, D] -> `mmjax.modules.recurrent.GRU`."""
+  for part, ours in (("ih", "input"), ("hh", "state")):
+    w.put(f"params/{path}/{ours}/kernel", w.take(f"{name}.weight_{part}", None, None).T)
+    w.put(f"params/{path}/{ours}/bias", w.take(f"{name}.bias_{part}", None))
+
+
+def coverage_attention(w: Weights, name: str, path: str, *, cells: str) -> None:
+  """`mmjax.modules.coverage.CoverageAttention`; `cells` names the projection of the features."""
+  pointwise(w, cells, f"{path}/cells", bias=True)
+  linear(w, f"{name}.hidden_weight", f"{path}/state")
+  linear(w, f"{name}.alpha_convert", f"{path}/score")
+  kernel = w.take(f"{name}.attention_conv.weight", None, 1, None, None)
+  w.put(f"params/{path}/past_kernel", kernel.transpose(2, 3, 1, 0))
+  proj = w.take(f"{name}.attention_weight.weight", None, kernel.shape[0])
+  w.put(f"params/{path}/past_proj_kernel", proj.T)
+
+
 def embedding(w: Weights, name: str, path: str) -> None:
   w.put(f"params/{path}/embedding", w.take(f"{name}.weight", None, None))
 

@@ -121,6 +121,14 @@ class DenseNet(nn.Module):
   remat: bool = False
   dtype: DTypeLike = jnp.float32
 
+  @property
+  def channels(self) -> int:
+    """Of the features."""
+    channels = 2 * self.growth
+    for depth in self.layers[:-1]:
+      channels = (channels + depth * self.growth) // 2
+    return channels + self.layers[-1] * self.growth
+
   @nn.compact
   def __call__(
       self, images: Float[Array, "B H W C"], valid: Bool[Array, "B H W"], *, train: bool
