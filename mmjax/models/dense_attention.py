@@ -44,15 +44,15 @@ class Cache(NamedTuple):
   past: Float[Array, "B R h w"]
 
 
-def convolution(features: int, kernel: int, fan_in: int, dtype: DTypeLike, **options) -> nn.Conv:
-  """A convolution with symmetric padding that starts as PyTorch's does."""
+def convolution(features: int, channels: int, dtype: DTypeLike, **options) -> nn.Conv:
+  """A 3x3 convolution of so many `channels` that starts as PyTorch's does."""
   return nn.Conv(
       features,
-      (kernel, kernel),
-      padding=kernel // 2,
+      (3, 3),
+      padding=1,
       dtype=dtype,
       kernel_init=partitioned(fan_in_uniform, None, None, None, "embed"),
-      bias_init=partitioned(bias_uniform(fan_in), "embed"),
+      bias_init=partitioned(bias_uniform(9 * channels), "embed"),
       **options,
   )
 
@@ -75,7 +75,7 @@ class DenseLayer(nn.Module):
     x = nn.relu(norm("norm1")(x, valid, train=train))
     x = pointwise(4 * self.growth, self.dtype, "conv1")(x)
     x = nn.relu(norm("norm2")(x, valid, train=train))
-    return convolution(self.growth, 3, 0, self.dtype, use_bias=False, name="conv2")(
+    return convolution(self.growth, 4 * self.growth, self.dtype, use_bias=False, name="conv2")(
         zero_padding(x, valid)
     )
 
@@ -188,9 +188,9 @@ class DenseAttention(nn.Module):
     self.word_gru, self.picture_gru = GRU(size, dtype=self.dtype), GRU(size, dtype=self.dtype)
     self.state = linear(size, size, self.dtype)
     self.cells = linear(size, channels, self.dtype)
-    self.coverage = convolution(1, 3, 9, self.dtype)
+    self.coverage = convolution(1, 1, self.dtype)
     self.past = linear(size, 1, self.dtype)
-    self.mix = convolution(size, 3, 9 * size, self.dtype)
+    self.mix = convolution(size, size, self.dtype)
     self.mix_norm = BatchNorm(dtype=self.dtype)
     self.cell_score = linear(1, size, self.dtype)
     self.from_state = linear(half, size, self.dtype)

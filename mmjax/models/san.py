@@ -55,6 +55,20 @@ class Outputs(NamedTuple):
   parent_attention: Float[Array, "B n h w"]
 
 
+class _Writing(NamedTuple):
+  """Trees that grow: nodes so far, what each of them leaves behind, and chains yet to be written."""
+
+  count: Int[Array, ""]
+  nodes: Nodes
+  states: Float[Array, "B M H"]  # M = n + 1; the first belongs to the root
+  pasts: Float[Array, "B M h w"]
+  parent: Int[Array, "B"]
+  parent_word: Int[Array, "B"]
+  going: Bool[Array, "B"]
+  stack: Int[Array, "B Z 2"]  # (struct node, relation's word), the next one last
+  height: Int[Array, "B"]
+
+
 class SAN(nn.Module):
   """Picture of an expression -> tree of symbols and relations.
 
@@ -169,6 +183,72 @@ class SAN(nn.Module):
     word_logits, relation_logits = self._read_out(last, words, found, train)
     parent_logits, parent_weights = self._parents(nodes, memory, first, found, train)
     return Outputs(word_logits, relation_logits, parent_logits, weights, parent_weights)
+
+  def write(self, memory: Memory, max_nodes: int) -> Nodes:
+    """The tree of each picture, the likeliest word at a time.
+
+    After STRUCT come the chains of its relations of probability above 1/2, in their order, each
+    with all that it holds before the next; EOS, or STRUCT without relations, ends a chain. A tree
+    ends with its last chain or at `max_nodes`.
+    """
+    batch, *grid = memory.valid.shape
+    features, picture = memory.features, self.attend.project(memory.features, memory.valid)
+    rows, first_relation = jnp.arange(batch), self.vocabulary_size - len(RELATIONS)
+    zeros = lambda *shape: jnp.zeros((batch, *shape), jnp.int32)
+
+    def unfinished(model, w):
+      return w.going.any() & (w.count < max_nodes)
+
+    def advance(model, w):
+      h, past = w.states[rows, w.parent], w.pasts[rows, w.parent]
+      words = model.word_embed(w.parent_word)
+      _, h, weights, found = model._advance(model.word_gru.read(words), h, past, picture, features)
+      word_logits, relation_logits = model._read_out(h, words, found, False)
+      word = jnp.where(w.going, word_logits.argmax(-1), EOS)
+      opens = w.going & (word == STRUCT)
+      relations = (relation_logits > 0) & opens[:, None]
+
+      # The first relation lies on top.
+      later = jnp.cumsum(relations[:, ::-1], 1)[:, ::-1] - relations
+      place = jnp.where(relations, w.height[:, None] + later, w.stack.shape[1])
+      node = jnp.full_like(place, w.count + 1)
+      name = jnp.broadcast_to(first_relation + jnp.arange(len(RELATIONS)), place.shape)
+      stack = w.stack.at[rows[:, None], place].set(jnp.stack([node, name], -1), mode="drop")
+      height = w.height + relations.sum(1)
+
+      ends = opens | (word == EOS)
+      top = stack[rows, jnp.maximum(height - 1, 0)]
+      entry = Nodes(word, w.parent, w.parent_word, relations, w.going, opens)
+      put = lambda old, new: old.at[:, w.count].set(jnp.where(
+          w.going.reshape(-1, *[1] * (new.ndim - 1)), new, 0))  # fmt: skip
+      return _Writing(
+          count=w.count + 1,
+          nodes=jax.tree.map(put, w.nodes, entry),
+          states=w.states.at[:, w.count + 1].set(h.astype(w.states.dtype)),
+          pasts=w.pasts.at[:, w.count + 1].set(past + weights),
+          parent=jnp.where(ends, top[:, 0], w.count + 1),
+          parent_word=jnp.where(ends, top[:, 1], word),
+          going=w.going & ~(ends & (height == 0)),
+          stack=stack,
+          height=jnp.maximum(height - ends, 0),
+      )
+
+    nothing = zeros(max_nodes)
+    flags = jnp.zeros((batch, max_nodes, len(RELATIONS)), bool)
+    states = jnp.zeros((batch, max_nodes + 1, self.hidden), self.dtype)
+    start = _Writing(
+        count=jnp.int32(0),
+        nodes=Nodes(nothing, nothing, nothing, flags, nothing > 0, nothing > 0),
+        states=states.at[:, 0].set(self._start(memory)),
+        pasts=jnp.zeros((batch, max_nodes + 1, *grid), jnp.float32),
+        parent=zeros(),
+        parent_word=jnp.full(batch, SOS),
+        going=jnp.ones(batch, bool),
+        stack=zeros(len(RELATIONS) * max_nodes, 2),
+        height=zeros(),
+    )
+    end = nn.while_loop(unfinished, advance, self, start, broadcast_variables="params")
+    return end.nodes
 
   def _start(self, memory):
     return nn.tanh(self.start(masked_mean(memory.features, memory.valid)))

@@ -12,7 +12,8 @@ from flax import linen as nn
 from mmjax import models, sharding, train_state
 from mmjax.decode.bidirectional import both_directions
 from mmjax.losses import cross_entropy
-from mmjax.tasks.bidirectional import Task, valid_pixels
+from mmjax.tasks.bidirectional import Task
+from mmjax.tasks.recognition import valid_pixels
 from mmjax.text.vocabulary import Vocabulary
 from tests.models.test_recognizers import CANVAS, on_canvas
 

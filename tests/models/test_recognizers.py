@@ -19,6 +19,8 @@ TRANSFORMER = dict(width=16, heads=2, layers=2, hidden=32, **ENCODER)
 SIZES = {
     "bttr": TRANSFORMER,
     "comer": dict(coverage_channels=4, **TRANSFORMER | {"layers": 3}),
+    "can": dict(hidden=16, embedding=12, attention=8, coverage=4, counting=8, **ENCODER),
+    "dense_attention": dict(hidden=16, **ENCODER),
 }
 
 
@@ -49,13 +51,12 @@ def random_variables(shapes):
   rng = np.random.default_rng(2)
 
   def draw(path, leaf):
-    match path[-1].key:
-      case "kernel" | "embedding":
-        x = rng.normal(0, math.prod(leaf.shape[:-1]) ** -0.5, leaf.shape)
-      case "scale" | "var":
-        x = rng.uniform(0.7, 1.3, leaf.shape)
-      case _:
-        x = rng.uniform(0, 0.3, leaf.shape)
+    if leaf.ndim > 1:
+      x = rng.normal(0, 1.5 * math.prod(leaf.shape[:-1]) ** -0.5, leaf.shape)
+    elif path[-1].key in ("scale", "var"):
+      x = rng.uniform(0.7, 1.3, leaf.shape)
+    else:
+      x = rng.uniform(0, 0.3, leaf.shape)
     return jnp.asarray(x, leaf.dtype)
 
   return jax.tree_util.tree_map_with_path(draw, shapes)
@@ -159,19 +160,25 @@ def test_bfloat16_computes_close_by_and_answers_in_float32(c):
   assert {x.dtype for x in jax.tree.leaves(fresh)} == {jnp.dtype("float32")}
 
 
-PUBLISHED = {  # words, parameters in all, those of the parts before the decoder
-    "bttr": (113, 6_375_425, 3_156_624, ("encoder", "feature_proj", "feature_norm")),
-    "comer": (113, 6_389_041, 3_156_624, ("encoder", "feature_proj", "feature_norm")),
+BTTR_ENCODER = ("encoder", "feature_proj", "feature_norm")
+COUNTERS = ("counters_0", "counters_1")
+UNUSED = 128 * 257 + 10 + 2  # `emb`, `conv_et` and `bn` of dense_attention's reference
+PUBLISHED = {  # words, parameters in all, and of some parts
+    "bttr": (113, 6_375_425, {BTTR_ENCODER: 3_156_624}),
+    "comer": (113, 6_389_041, {BTTR_ENCODER: 3_156_624}),
+    "can": (111, 16_838_280, {("encoder",): 2_979_288, COUNTERS: 3_243_040 + 8_846_368}),
+    "dense_attention": (112, 4_266_304 + 2_571_911 - UNUSED, {("encoder",): 4_266_304}),
 }
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_parameters_at_the_published_sizes(name):
-  words, total, before, parts = PUBLISHED[name]
+  words, total, parts = PUBLISHED[name]
   model = models.build(name, words)
   image, valid = jnp.zeros((1, 32, 32, 1), jnp.uint8), jnp.ones((1, 32, 32), bool)
   tokens = jnp.ones((1, 2, 2), jnp.int32)
   params = jax.eval_shape(model.init, jax.random.key(0), image, valid, tokens)["params"]
   count = {k: sum(x.size for x in jax.tree.leaves(v)) for k, v in params.items()}
-  assert sum(count[part] for part in parts) == before
+  for names, number in parts.items():
+    assert sum(count[name] for name in names) == number
   assert sum(count.values()) == total
