@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -48,6 +49,7 @@ def convert(arrays: dict[str, np.ndarray], *, heads: int = 8) -> dict:
 def model_of(sizes: dict) -> CoMER:
   """Our model at the sizes that the reference records under its own names."""
   chosen = (("self", sizes["self_coverage"]), ("cross", sizes["cross_coverage"]))
+  coverage: Any = tuple(name for name, used in chosen if used)
   return CoMER(
       vocabulary_size=sizes["vocab_size"],
       width=sizes["d_model"],
@@ -56,7 +58,7 @@ def model_of(sizes: dict) -> CoMER:
       hidden=sizes["dim_feedforward"],
       growth=sizes["growth_rate"],
       encoder_layers=(sizes["num_layers"],) * 3,
-      coverage=tuple(name for name, used in chosen if used),
+      coverage=coverage,
       coverage_channels=sizes["dc"],
   )
 

@@ -1,7 +1,7 @@
 """Both reading directions: targets for training, and search with mutual rescoring."""
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -101,7 +101,7 @@ def bidirectional_search(
   Returns:
     2 * beam hypotheses a picture, best first, in reading order.
   """
-  limits = dict(starts=STARTS, stops=STOPS, beam=beam, max_length=max_length)
+  limits: Any = dict(starts=STARTS, stops=STOPS, beam=beam, max_length=max_length)
   if normalise == "each":
     found = normalised_beam_search(step, cache_of, real, length_penalty=length_penalty, **limits)
     other = _other_direction(found, decode, max_length)

@@ -1,6 +1,7 @@
 """Search of one reading direction."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +35,7 @@ def left_to_right_search(
   Returns:
     `beam` hypotheses a picture, best first.
   """
-  limits = dict(starts=(SOS,), stops=(EOS,), beam=beam, max_length=max_length)
+  limits: Any = dict(starts=(SOS,), stops=(EOS,), beam=beam, max_length=max_length)
   if normalise == "each":
     found = normalised_beam_search(step, cache_of, real, length_penalty=length_penalty, **limits)
     scores = found.scores

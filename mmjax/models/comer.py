@@ -10,11 +10,11 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int, Real
 
-from mmjax.models.bttr import BTTR, Shared
+from mmjax.models.bttr import Family, Shared
 from mmjax.modules.initializers import partitioned
 from mmjax.modules.position import cell_positions, word_positions
 from mmjax.modules.refinement import Coverage, Refinement, attention_images
-from mmjax.modules.transformer import KeysValues
+from mmjax.modules.transformer import KeysValues, Refine
 from mmjax.text.vocabulary import PAD
 
 
@@ -32,10 +32,10 @@ class Cache(NamedTuple):
   past: tuple[Float[Array, "B R h w C"], ...]
 
 
-class CoMER(BTTR):
+class CoMER(Family):
   """Picture of an expression -> LaTeX tokens.
 
-  Attributes (further ones as in BTTR):
+  Attributes (further ones as of `Family`):
     coverage: past attention that refines the present one: of this layer ("self"), of the layer
       below ("cross"), both as published, or () for the paper's baseline.
     coverage_channels: of the refinement module, which all layers but the first share.
@@ -86,7 +86,7 @@ class CoMER(BTTR):
         return self.refinement(jnp.cumsum(maps, 2) - maps, memory.valid, train=train)
 
       words = layer.self_attention.project(x)
-      refined = refine if self.coverage and below is not None else None
+      refined: Refine | None = refine if self.coverage and below is not None else None
       x, below = layer.attend(x, words, seen, picture, valid, train=train, refine=refined)
     return self.word_proj(x.astype(jnp.float32))
 
@@ -122,7 +122,7 @@ class CoMER(BTTR):
         return self.refinement(past[:, :, None], memory.valid, train=False)
 
       words, seen = layer.append(x, position, cache.words[i])
-      refined = refine if self.coverage and below is not None else None
+      refined: Refine | None = refine if self.coverage and below is not None else None
       x, below = layer.attend(
           x, words, seen, picture, projected.valid, train=False, refine=refined
       )

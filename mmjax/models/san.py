@@ -56,9 +56,9 @@ class Outputs(NamedTuple):
 
 
 class _Writing(NamedTuple):
-  """Trees that grow: nodes so far, what each of them leaves behind, and chains yet to be written."""
+  """Trees that grow: their nodes, what each leaves behind, and chains yet to be written."""
 
-  count: Int[Array, ""]
+  written: Int[Array, ""]
   nodes: Nodes
   states: Float[Array, "B M H"]  # M = n + 1; the first belongs to the root
   pasts: Float[Array, "B M h w"]
@@ -101,7 +101,8 @@ class SAN(nn.Module):
         self.growth,
         tuple(self.encoder_layers),
         self.encoder_dropout,
-        norms=False,
+        stem_norm=False,
+        final_norm=False,
         mask_features=self.mask_features,
         remat=self.remat,
         dtype=self.dtype,
@@ -197,7 +198,7 @@ class SAN(nn.Module):
     zeros = lambda *shape: jnp.zeros((batch, *shape), jnp.int32)
 
     def unfinished(model, w):
-      return w.going.any() & (w.count < max_nodes)
+      return w.going.any() & (w.written < max_nodes)
 
     def advance(model, w):
       h, past = w.states[rows, w.parent], w.pasts[rows, w.parent]
@@ -211,7 +212,7 @@ class SAN(nn.Module):
       # The first relation lies on top.
       later = jnp.cumsum(relations[:, ::-1], 1)[:, ::-1] - relations
       place = jnp.where(relations, w.height[:, None] + later, w.stack.shape[1])
-      node = jnp.full_like(place, w.count + 1)
+      node = jnp.full_like(place, w.written + 1)
       name = jnp.broadcast_to(first_relation + jnp.arange(len(RELATIONS)), place.shape)
       stack = w.stack.at[rows[:, None], place].set(jnp.stack([node, name], -1), mode="drop")
       height = w.height + relations.sum(1)
@@ -219,14 +220,15 @@ class SAN(nn.Module):
       ends = opens | (word == EOS)
       top = stack[rows, jnp.maximum(height - 1, 0)]
       entry = Nodes(word, w.parent, w.parent_word, relations, w.going, opens)
-      put = lambda old, new: old.at[:, w.count].set(jnp.where(
-          w.going.reshape(-1, *[1] * (new.ndim - 1)), new, 0))  # fmt: skip
+      there = lambda x: w.going.reshape(-1, *[1] * (x.ndim - 1))
+      real = lambda x: jnp.where(there(x), x, jnp.zeros_like(x))
+      put = lambda old, new: old.at[:, w.written].set(real(new))
       return _Writing(
-          count=w.count + 1,
+          written=w.written + 1,
           nodes=jax.tree.map(put, w.nodes, entry),
-          states=w.states.at[:, w.count + 1].set(h.astype(w.states.dtype)),
-          pasts=w.pasts.at[:, w.count + 1].set(past + weights),
-          parent=jnp.where(ends, top[:, 0], w.count + 1),
+          states=w.states.at[:, w.written + 1].set(h.astype(w.states.dtype)),
+          pasts=w.pasts.at[:, w.written + 1].set(past + weights),
+          parent=jnp.where(ends, top[:, 0], w.written + 1),
           parent_word=jnp.where(ends, top[:, 1], word),
           going=w.going & ~(ends & (height == 0)),
           stack=stack,
@@ -237,7 +239,7 @@ class SAN(nn.Module):
     flags = jnp.zeros((batch, max_nodes, len(RELATIONS)), bool)
     states = jnp.zeros((batch, max_nodes + 1, self.hidden), self.dtype)
     start = _Writing(
-        count=jnp.int32(0),
+        written=jnp.int32(0),
         nodes=Nodes(nothing, nothing, nothing, flags, nothing > 0, nothing > 0),
         states=states.at[:, 0].set(self._start(memory)),
         pasts=jnp.zeros((batch, max_nodes + 1, *grid), jnp.float32),

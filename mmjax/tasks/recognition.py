@@ -61,6 +61,13 @@ class Task:
   normalise: Normalise = "sum"
 
   def __post_init__(self):
+    needed = ("encode", "decode", "init_cache", "step")
+    lacks = [name for name in needed if not hasattr(type(self.model), name)]
+    if lacks:
+      raise ValueError(
+          f"model {type(self.model).__name__} has no {' or '.join(lacks)}: it does not write word"
+          " by word, as this task needs"
+      )
     if self.normalise not in get_args(Normalise):
       known = ", ".join(get_args(Normalise))
       raise ValueError(f"decode.normalise is {self.normalise!r}; there are: {known}")

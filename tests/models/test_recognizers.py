@@ -21,6 +21,7 @@ SIZES = {
     "comer": dict(coverage_channels=4, **TRANSFORMER | {"layers": 3}),
     "can": dict(hidden=16, embedding=12, attention=8, coverage=4, counting=8, **ENCODER),
     "dense_attention": dict(hidden=16, **ENCODER),
+    "wap": dict(hidden=16, embedding=12, attention=8, coverage=4, kernel=5, **ENCODER),
 }
 
 

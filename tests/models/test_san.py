@@ -1,4 +1,4 @@
-"""SAN at a tiny size: which nodes its logits depend on, its losses, and the trees that it writes."""
+"""SAN at a tiny size: what its logits depend on, its losses, and the trees that it writes."""
 
 import functools
 
@@ -36,12 +36,14 @@ def nodes_of(rows):
 
 # 3 over 4, then 5: a fraction's chains in either order
 ABOVE_FIRST = nodes_of([
-    (3, 0, SOS, ()), (STRUCT, 1, 3, ("above", "below", "right")), (4, 2, ABOVE, ()), (EOS, 3, 4, ()),
-    (5, 2, BELOW, ()), (EOS, 5, 5, ()), (6, 2, RIGHT, ()), (EOS, 7, 6, ()),
+    (3, 0, SOS, ()), (STRUCT, 1, 3, ("above", "below", "right")),
+    (4, 2, ABOVE, ()), (EOS, 3, 4, ()), (5, 2, BELOW, ()), (EOS, 5, 5, ()),
+    (6, 2, RIGHT, ()), (EOS, 7, 6, ()),
 ])  # fmt: skip
 BELOW_FIRST = nodes_of([
-    (3, 0, SOS, ()), (STRUCT, 1, 3, ("above", "below", "right")), (5, 2, BELOW, ()), (EOS, 3, 5, ()),
-    (4, 2, ABOVE, ()), (EOS, 5, 4, ()), (6, 2, RIGHT, ()), (EOS, 7, 6, ()),
+    (3, 0, SOS, ()), (STRUCT, 1, 3, ("above", "below", "right")),
+    (5, 2, BELOW, ()), (EOS, 3, 5, ()), (4, 2, ABOVE, ()), (EOS, 5, 4, ()),
+    (6, 2, RIGHT, ()), (EOS, 7, 6, ()),
 ])  # fmt: skip
 
 
