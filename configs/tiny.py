@@ -9,7 +9,7 @@ _SIZES = {
     "model.hidden": 32,
     "model.embedding": 16,
     "model.attention": 16,
-    "model.coverage": 8,
+    "model.coverage_channels": 8,
     "model.counting": 8,
     "model.growth": 4,
     "model.encoder_layers": (1, 1, 1),

@@ -20,7 +20,7 @@ def get_config():
   c.model.hidden = 256
   c.model.embedding = 256
   c.model.attention = 512
-  c.model.coverage = 512
+  c.model.coverage_channels = 512
   c.model.counting = 512
   c.model.dropout = 0.5
   c.model.growth = 24

@@ -12,7 +12,7 @@ def get_config():
   c.model.hidden = 128
   c.model.embedding = 128
   c.model.attention = 128
-  c.model.coverage = 64
+  c.model.coverage_channels = 64
   c.model.counting = 128
   c.model.dropout = 0.2
   c.model.growth = 16

@@ -20,7 +20,7 @@ def get_config():
   c.model.hidden = 256
   c.model.embedding = 256
   c.model.attention = 512
-  c.model.coverage = 512
+  c.model.coverage_channels = 512
   c.model.kernel = 11
   c.model.dropout = 0.2
   c.model.growth = 24

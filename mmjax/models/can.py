@@ -95,7 +95,7 @@ class CAN(nn.Module):
   Attributes:
     vocabulary_size: words, specials included (111 in the paper, which has no padding word).
     hidden, embedding: channels of the state and of words.
-    attention, coverage: channels of the attention and of its coverage maps.
+    attention, coverage_channels: channels of the attention and of its coverage maps.
     counting: channels of the counters.
     dropout: before the last layer.
     growth, encoder_layers, encoder_dropout: of the DenseNet.
@@ -108,7 +108,7 @@ class CAN(nn.Module):
   hidden: int = 256
   embedding: int = 256
   attention: int = 512
-  coverage: int = 512
+  coverage_channels: int = 512
   counting: int = 512
   dropout: float = 0.5
   growth: int = 24
@@ -143,7 +143,7 @@ class CAN(nn.Module):
     )
     self.gru = GRU(self.hidden, dtype=self.dtype)
     self.attend = CoverageAttention(
-        self.hidden, channels, self.attention, self.coverage, dtype=self.dtype
+        self.hidden, channels, self.attention, self.coverage_channels, dtype=self.dtype
     )
     self.from_state = linear(self.embedding, self.hidden, self.dtype)
     self.from_word = linear(self.embedding, self.embedding, self.dtype)

@@ -75,7 +75,7 @@ class SAN(nn.Module):
   Attributes:
     vocabulary_size: words, specials and relations included (115 in the paper).
     hidden, embedding: channels of states and of words; the last layers have half as many.
-    attention, coverage: channels of the attention and of its coverage maps.
+    attention, coverage_channels: channels of the attention and of its coverage maps.
     dropout: before the last layers.
     growth, encoder_layers, encoder_dropout: of the DenseNet.
     mask_features: make a picture's features independent of its canvas (see `DenseNet`).
@@ -87,7 +87,7 @@ class SAN(nn.Module):
   hidden: int = 256
   embedding: int = 256
   attention: int = 512
-  coverage: int = 512
+  coverage_channels: int = 512
   dropout: float = 0.5
   growth: int = 24
   encoder_layers: tuple[int, ...] = (16, 16, 16)
@@ -109,7 +109,7 @@ class SAN(nn.Module):
     )
     channels, half = self.encoder.channels, self.hidden // 2
     attention = lambda: CoverageAttention(
-        self.hidden, channels, self.attention, self.coverage, dtype=self.dtype
+        self.hidden, channels, self.attention, self.coverage_channels, dtype=self.dtype
     )
     gru = lambda: GRU(self.hidden, dtype=self.dtype)
     layer = lambda fan_in: linear(half, fan_in, self.dtype)

@@ -96,8 +96,8 @@ class WAP(nn.Module):
     vocabulary_size: words, specials included.
     encoder_name: "densenet" (2018) or "vgg" (2017).
     hidden, embedding: channels of states and of words.
-    attention, coverage, kernel: channels of the attention, of its coverage maps, and the side of
-      their convolution (512, 512, 11 with the DenseNet, 128, 128, 5 with the VGG).
+    attention, coverage_channels, kernel: channels of the attention, of its coverage maps, and the
+      side of their convolution (512, 512, 11 with the DenseNet, 128, 128, 5 with the VGG).
     dropout: before the last layer.
     growth, encoder_layers: of the DenseNet.
     encoder_dropout: of either.
@@ -111,7 +111,7 @@ class WAP(nn.Module):
   hidden: int = 256
   embedding: int = 256
   attention: int = 512
-  coverage: int = 512
+  coverage_channels: int = 512
   kernel: int = 11
   dropout: float = 0.2
   growth: int = 24
@@ -155,7 +155,7 @@ class WAP(nn.Module):
         self.hidden,
         channels,
         self.attention,
-        self.coverage,
+        self.coverage_channels,
         self.kernel,
         hidden_bias=False,
         dtype=self.dtype,

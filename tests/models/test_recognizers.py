@@ -19,9 +19,9 @@ TRANSFORMER = dict(width=16, heads=2, layers=2, hidden=32, **ENCODER)
 SIZES = {
     "bttr": TRANSFORMER,
     "comer": dict(coverage_channels=4, **TRANSFORMER | {"layers": 3}),
-    "can": dict(hidden=16, embedding=12, attention=8, coverage=4, counting=8, **ENCODER),
+    "can": dict(hidden=16, embedding=12, attention=8, coverage_channels=4, counting=8, **ENCODER),
     "dense_attention": dict(hidden=16, **ENCODER),
-    "wap": dict(hidden=16, embedding=12, attention=8, coverage=4, kernel=5, **ENCODER),
+    "wap": dict(hidden=16, embedding=12, attention=8, coverage_channels=4, kernel=5, **ENCODER),
 }
 
 

@@ -21,7 +21,7 @@ from tests.models.test_recognizers import (
 
 V, B, N = 15, 2, 8  # words 3 to 7 are symbols, 8 to 14 relations
 ABOVE, BELOW, SUP, RIGHT = 8, 9, 11, 14
-SIZES = dict(hidden=16, embedding=12, attention=8, coverage=4, **ENCODER)
+SIZES = dict(hidden=16, embedding=12, attention=8, coverage_channels=4, **ENCODER)
 MODEL = models.build("san", V, mask_features=True, **SIZES)
 
 

@@ -14,7 +14,7 @@ from mmjax.text.vocabulary import SOS
 from tests.models.test_recognizers import ENCODER, random_variables
 
 V, B, T, GRID = 9, 2, 4, (3, 5)
-SIZES = dict(hidden=6, embedding=8, attention=5, coverage=3, kernel=3, **ENCODER)
+SIZES = dict(hidden=6, embedding=8, attention=5, coverage_channels=3, kernel=3, **ENCODER)
 MODEL = models.build("wap", V, **SIZES)
 VALID = np.zeros((B, *GRID), bool)
 VALID[0], VALID[1, :2, :4] = True, True

@@ -12,8 +12,8 @@ from mmjax.text.vocabulary import Vocabulary
 
 WORDS = ["a", "b", "c", "^", "{", "}"]
 VOCABULARY = Vocabulary.from_words(WORDS)
-SIZES = dict(hidden=32, embedding=24, attention=16, coverage=4, counting=8, growth=4,
-             encoder_layers=(1, 1, 1), dropout=0.0, encoder_dropout=0.0)  # fmt: skip
+SIZES = dict(hidden=32, embedding=24, attention=16, coverage_channels=4, counting=8, growth=4,
+             encoder_layers=(1, 1), dropout=0.0, encoder_dropout=0.0)  # fmt: skip
 MODEL = models.build("can", len(VOCABULARY), mask_features=True, **SIZES)
 TASK = recognition.Task(MODEL, VOCABULARY, beam=2, max_length=8)
 TEXTS = ["a", "b a", "a ^ { b }", "c c b"]
@@ -61,9 +61,9 @@ def test_learns_to_read_and_to_count(batch):
   assert (found.scores[:, 0] > found.scores[:, 1]).all()
 
   maps = TASK.attention(state.variables, batch, batch["tokens"], batch["length"])
-  assert maps.shape == (4, 7, 2, 4)
+  assert maps.shape == (4, 7, 4, 8)
   np.testing.assert_allclose(maps.sum((2, 3)), 1, atol=1e-5)
-  assert not np.asarray(maps)[3, :, 1].any()  # 16 rows of pixels are one of cells
+  assert not np.asarray(maps)[3, :, 2:].any()  # 16 rows of pixels are two of cells
 
 
 def test_filler_rows_have_no_loss(batch):
