@@ -75,7 +75,8 @@ def test_the_choices_differ_and_need_two_layers(inputs):
       v, tokens, memory)  # fmt: skip
   refined = decode(build(("self", "cross")), fused)
   plain = decode(build(()), fused)
-  assert np.abs(refined - plain).max((0, 1, 3)).min() > 1e-3
+  apart = np.abs(refined - plain).max((0, 1, 3))
+  assert apart[0] < 1e-5 and apart[1:].min() > 1e-4  # at the first word there is no past
   single = [decode(build(c, layers=1), fused) for c in ((), ("self", "cross"))]
   np.testing.assert_array_equal(*single)
 

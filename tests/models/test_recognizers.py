@@ -161,6 +161,21 @@ def test_bfloat16_computes_close_by_and_answers_in_float32(c):
   assert {x.dtype for x in jax.tree.leaves(fresh)} == {jnp.dtype("float32")}
 
 
+@pytest.mark.parametrize("name", ["can", "dense_attention", "wap"])
+def test_rematerialised_steps_give_equal_gradients(name):
+  c = case(name)
+
+  def gradient(remat):
+    model = models.build(name, V, mask_features=True, remat=remat, **SIZES[name])
+    loss = lambda v: (model.apply(v, c.tokens, c.memory, method="decode") ** 2).mean()
+    return jax.jit(jax.grad(loss))(c.variables)["params"]
+
+  kept, recomputed = gradient(False), gradient(True)
+  assert np.abs(kept["word_gru" if name != "can" else "gru"]["state"]["kernel"]).max() > 1e-4
+  for a, b in zip(jax.tree.leaves(kept), jax.tree.leaves(recomputed)):
+    np.testing.assert_allclose(b, a, atol=1e-5 * max(1, np.abs(a).max()))
+
+
 BTTR_ENCODER = ("encoder", "feature_proj", "feature_norm")
 COUNTERS = ("counters_0", "counters_1")
 UNUSED = 128 * 257 + 10 + 2  # `emb`, `conv_et` and `bn` of dense_attention's reference
