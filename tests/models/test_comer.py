@@ -12,13 +12,13 @@ from mmjax import models
 from mmjax.models.comer import Memory
 from tests.models.test_recognizers import TRANSFORMER, random_variables
 
-V, B, R, T, GRID = 9, 2, 2, 5, (2, 3)
-CHOICES = {("self",): 2, ("cross",): 2, (): 0, ("self", "cross"): 4}  # channels seen: heads of each
+V, B, R, T, GRID = 9, 2, 2, 4, (2, 3)
+CHOICES = {("self",): 2, ("cross",): 2, (): 0}  # channels of the maps: the heads
 
 
-def build(coverage, layers=3):
-  sizes = TRANSFORMER | {"layers": layers, "coverage_channels": 4}
-  return models.build("comer", V, coverage=coverage, **sizes)
+def build(coverage):
+  sizes = TRANSFORMER | {"layers": 2 if coverage else 1}
+  return models.build("comer", V, coverage=coverage, coverage_channels=4, **sizes)
 
 
 @functools.cache
@@ -35,16 +35,7 @@ def inputs():
   valid = np.ones((B, *GRID), bool)
   valid[1, :, 2] = False
   features = jnp.asarray(rng.normal(size=(B, *GRID, 16)), jnp.float32)
-  return Memory(features, jnp.asarray(valid)), rng.integers(1, V, (B, R, T))
-
-
-def steps(model, tokens, memory):
-  shared, cache = model.init_cache(memory, R, T)
-  out = []
-  for t in range(T):
-    logits, cache = model.step(tokens[:, :, t], jnp.int32(t), cache, shared)
-    out.append(logits)
-  return jnp.stack(out, 2), cache
+  return Memory(features, jnp.asarray(valid)), jnp.asarray(rng.integers(1, V, (B, R, T)))
 
 
 @pytest.mark.parametrize("coverage", CHOICES)
@@ -55,12 +46,19 @@ def test_sums_of_past_attention_replace_the_past(coverage, inputs):
 
   @jax.jit
   def both(variables):
-    whole = model.apply(variables, tokens, memory, method="decode")
-    return whole, model.apply(variables, tokens, memory, method=steps)
+    call = functools.partial(model.apply, variables)
+    shared, cache = call(memory, R, T, method="init_cache")
 
-  whole, (ours, cache) = both(variables)
+    def step(cache, now):
+      logits, cache = call(*now, cache, shared, method="step")
+      return cache, logits
+
+    cache, logits = jax.lax.scan(step, cache, (jnp.moveaxis(tokens, -1, 0), jnp.arange(T)))
+    return call(tokens, memory, method="decode"), jnp.moveaxis(logits, 0, 2), cache
+
+  whole, ours, cache = both(variables)
   np.testing.assert_allclose(ours, whole, atol=1e-5)
-  assert len(cache.past) == (2 if coverage else 0)
+  assert len(cache.past) == (1 if coverage else 0)
   for past in cache.past:
     assert past.shape == (B, R, *GRID, CHOICES[coverage])
     np.testing.assert_allclose(past.sum((2, 3)), T, rtol=1e-5)  # T maps that add up to 1
@@ -68,17 +66,15 @@ def test_sums_of_past_attention_replace_the_past(coverage, inputs):
   assert ("refinement" in variables["params"]) == bool(coverage)
 
 
-def test_the_choices_differ_and_need_two_layers(inputs):
+def test_refinement_starts_with_the_second_word(inputs):
   memory, tokens = inputs
   fused = variables_of(("self", "cross"))
   decode = lambda model, v: jax.jit(functools.partial(model.apply, method="decode"))(
       v, tokens, memory)  # fmt: skip
   refined = decode(build(("self", "cross")), fused)
-  plain = decode(build(()), fused)
+  plain = decode(build(("self", "cross")).clone(coverage=()), fused)
   apart = np.abs(refined - plain).max((0, 1, 3))
   assert apart[0] < 1e-5 and apart[1:].min() > 1e-4  # at the first word there is no past
-  single = [decode(build(c, layers=1), fused) for c in ((), ("self", "cross"))]
-  np.testing.assert_array_equal(*single)
 
 
 def test_unknown_coverage_is_refused():

@@ -47,7 +47,7 @@ def test_learns_to_read_and_to_count(batch):
   state, _ = train_state.create(TASK, rates, sharding.make_mesh(), seed=0)
   update = jax.jit(train_state.make_update(TASK, rates), donate_argnums=0)
   values = []
-  for _ in range(200):
+  for _ in range(150):
     state, metrics = update(state, batch, jax.random.key(0))
     values.append({k: float(metrics[k][0] / metrics[k][1]) for k in ("loss", "counting")})
   assert values[0]["loss"] > 1 and values[-1]["loss"] < 0.05
