@@ -48,7 +48,7 @@ def get_config() -> ConfigDict:
   c.data.augment.flip = False  # mirror every other picture; photographs only
 
   c.optim = ConfigDict()
-  c.optim.name = "adamw"  # adamw, adadelta
+  c.optim.name = "adamw"  # adamw, adadelta, sgd
   c.optim.lr = 1e-3
   c.optim.schedule = "warmup_cosine"  # warmup_cosine, constant
   c.optim.warmup_steps = 200
@@ -58,6 +58,7 @@ def get_config() -> ConfigDict:
   c.optim.b1 = 0.9  # adamw
   c.optim.b2 = 0.999  # adamw
   c.optim.rho = 0.9  # adadelta
+  c.optim.momentum = 0.9  # sgd
   c.optim.eps = 1e-8
   c.optim.plateau_factor = 0.0  # on the rate when validation stops to gain; 0: never
   c.optim.plateau_patience = 10  # evaluations without a gain before that
@@ -71,6 +72,7 @@ def get_config() -> ConfigDict:
   c.decode.beam = 10  # hypotheses a direction
   c.decode.max_length = 200  # tokens
   c.decode.length_penalty = 1.0  # exponent of the length
+  c.decode.normalise = "sum"  # by it: both directions together (sum, BTTR), or each (CoMER)
 
   c.evaluate = ConfigDict()
   c.evaluate.split = "validation"

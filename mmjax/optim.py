@@ -15,13 +15,16 @@ def make_optimizer(c: ConfigDict) -> optax.GradientTransformation:
   """The direction of a step; the loop multiplies it by -(learning rate).
 
   `adadelta` is PyTorch's: weight decay is added to the gradient of every parameter before the
-  accumulators. `adamw` decays matrices only, apart from the gradient.
+  accumulators. `sgd` is PyTorch's with momentum and decays likewise. `adamw` decays matrices only,
+  apart from the gradient.
 
   Raises:
     ValueError: an unknown name.
   """
   if c.name == "adadelta":
     rule = [optax.add_decayed_weights(c.weight_decay), scale_by_adadelta(c.rho, c.eps)]
+  elif c.name == "sgd":
+    rule = [optax.add_decayed_weights(c.weight_decay), optax.trace(c.momentum)]
   elif c.name == "adamw":
     matrices = lambda params: jax.tree.map(lambda p: p.ndim > 1, params)
     rule = [
@@ -29,7 +32,7 @@ def make_optimizer(c: ConfigDict) -> optax.GradientTransformation:
         optax.add_decayed_weights(c.weight_decay, matrices),
     ]
   else:
-    raise ValueError(f"config.optim.name is {c.name!r}; there are: adadelta, adamw")
+    raise ValueError(f"config.optim.name is {c.name!r}; there are: adadelta, adamw, sgd")
   clip = [optax.clip_by_global_norm(c.clip)] if c.clip else []
   return optax.chain(*clip, *rule)
 

@@ -30,7 +30,7 @@ ADAMW = [
 
 def settings(**changes) -> ConfigDict:
   c = dict(name="adamw", lr=0.01, schedule="constant", warmup_steps=0, final_factor=0.0)
-  c |= dict(weight_decay=0.1, clip=0.0, b1=0.9, b2=0.99, rho=0.9, eps=1e-8)
+  c |= dict(weight_decay=0.1, clip=0.0, b1=0.9, b2=0.99, rho=0.9, eps=1e-8, momentum=0.9)
   return ConfigDict(c | changes)
 
 
@@ -72,6 +72,19 @@ def test_adadelta_written_out():
     deltas = rho * deltas + (1 - rho) * delta**2
     w = w - lr * delta
     np.testing.assert_allclose(params["kernel"], w, rtol=1e-6)
+
+
+def test_sgd_written_out():
+  """torch.optim.SGD: v = momentum v + (g + decay w); w = w - lr v."""
+  decay, lr = 0.1, 0.5
+  got = trained(settings(name="sgd", lr=lr))
+  for name in START:
+    w = np.array(START[name])
+    velocity = np.zeros_like(w)
+    for gradients, params in zip(GRADIENTS, got, strict=True):
+      velocity = 0.9 * velocity + np.array(gradients[name]) + decay * w
+      w = w - lr * velocity
+      np.testing.assert_allclose(params[name], w, rtol=1e-6)
 
 
 def test_adamw_written_out():

@@ -46,7 +46,7 @@ def load(kind: str, path: Path, sizes, target) -> dict:
   Args:
     kind: the model's name.
     path: `.ckpt`, `.pt`, `.pth` or `.npz`.
-    sizes: the model's config; `heads` is read from it.
+    sizes: the model's config; `heads` is read from it where the model has some.
     target: has params and model_state of the shapes that must come out.
 
   Raises:
@@ -54,6 +54,7 @@ def load(kind: str, path: Path, sizes, target) -> dict:
   """
   from mmjax.convert.arrays import read_arrays
 
-  variables = converter(kind).convert(read_arrays(path), heads=sizes.get("heads", 8))
+  options = {"heads": sizes["heads"]} if "heads" in sizes else {}
+  variables = converter(kind).convert(read_arrays(path), **options)
   check_shapes(variables, {"params": target.params, **target.model_state})
   return variables

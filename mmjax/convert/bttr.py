@@ -33,31 +33,13 @@ def convert(arrays: dict[str, np.ndarray], *, heads: int = 8) -> dict:
   w = sd.Weights(arrays, "encoder.model.conv1.weight")
   w.ignore(r".*\.num_batches_tracked|.*\.pe")
 
-  sd.convolution(w, "encoder.model.conv1", "encoder/conv1")
-  for norm in ("norm1", "post_norm"):
-    sd.batch_norm(w, f"encoder.model.{norm}", f"encoder/{norm}")
-  for block, i in w.matches(r"encoder\.model\.dense(\d+)\.(\d+)\."):
-    old, new = f"encoder.model.dense{block}.{i}", f"encoder/dense{block}_{i}"
-    sd.pointwise(w, f"{old}.conv1", f"{new}/conv1")
-    sd.batch_norm(w, f"{old}.bn1", f"{new}/bn1")
-    sd.convolution(w, f"{old}.conv2", f"{new}/conv2")
-    sd.batch_norm(w, f"{old}.bn2", f"{new}/bn2")
-  for (i,) in w.matches(r"encoder\.model\.trans(\d+)\."):
-    sd.pointwise(w, f"encoder.model.trans{i}.conv1", f"encoder/trans{i}/conv1")
-    sd.batch_norm(w, f"encoder.model.trans{i}.bn1", f"encoder/trans{i}/bn1")
+  sd.densenet(w, "encoder.model", "encoder", norms=True)
   sd.pointwise(w, "encoder.feature_proj.0", "feature_proj", bias=True)
   sd.layer_norm(w, "encoder.norm", "feature_norm")
 
-  w.put("params/word_embed/embedding", w.take("decoder.word_embed.0.weight", None, None))
+  sd.embedding(w, "decoder.word_embed.0", "word_embed")
   sd.layer_norm(w, "decoder.word_embed.1", "word_norm")
-  for (i,) in w.matches(r"decoder\.model\.layers\.(\d+)\."):
-    old, new = f"decoder.model.layers.{i}", f"decoder_{i}"
-    sd.attention(w, f"{old}.self_attn", f"{new}/self_attention", heads)
-    sd.attention(w, f"{old}.multihead_attn", f"{new}/cross_attention", heads)
-    for part in ("linear1", "linear2"):
-      sd.linear(w, f"{old}.{part}", f"{new}/{part}")
-    for part in ("norm1", "norm2", "norm3"):
-      sd.layer_norm(w, f"{old}.{part}", f"{new}/{part}")
+  sd.decoder_layers(w, "decoder.model.layers", "decoder", heads)
   sd.linear(w, "decoder.proj", "word_proj")
   return w.finish()
 

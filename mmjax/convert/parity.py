@@ -20,6 +20,8 @@ from mmjax import convert
 from mmjax.convert.arrays import read_arrays
 from mmjax.convert.state_dict import WeightsError
 
+# Kinds of recorded files that are not called as the model is.
+MODELS = {"wap_densenet_attention": "dense_attention"}
 TOLERANCE, SCORE_TOLERANCE = 1e-4, 1e-3  # largest differences in float32: values, search scores
 
 
@@ -57,7 +59,7 @@ def run(kind: str, path: Path) -> list[Check]:
     sizes = json.loads(str(arrays["hparams"]))
   except json.JSONDecodeError as e:
     raise WeightsError(f"{path}: hparams is not JSON ({e})") from e
-  module = convert.converter(kind)
+  module = convert.converter(MODELS.get(kind, kind))
   if not hasattr(module, "checks"):
     raise WeightsError(f"no parity checks for the kind {kind!r}")
   with jax.default_matmul_precision("float32"):
@@ -80,7 +82,7 @@ def table(checks: Iterable[Check]) -> str:
 def main(argv: list[str] | None = None) -> int:
   usage = argparse.ArgumentParser("python -m mmjax.convert.parity", description=__doc__,
                                   formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-  usage.add_argument("--kind", required=True, help="the model: bttr, clip")
+  usage.add_argument("--kind", required=True, help="the model: bttr, clip, comer, can, ...")
   usage.add_argument("file", type=Path)
   options = usage.parse_args(argv)
   try:

@@ -72,9 +72,11 @@ class Weights:
     return self._variables
 
 
-def convolution(w: Weights, name: str, path: str) -> None:
-  """[O, I, kh, kw] -> [kh, kw, I, O]; no bias."""
+def convolution(w: Weights, name: str, path: str, *, bias: bool = False) -> None:
+  """[O, I, kh, kw] -> [kh, kw, I, O]."""
   w.put(f"params/{path}/kernel", w.take(f"{name}.weight", *[None] * 4).transpose(2, 3, 1, 0))
+  if bias:
+    w.put(f"params/{path}/bias", w.take(f"{name}.bias", None))
 
 
 def pointwise(w: Weights, name: str, path: str, *, bias: bool = False) -> None:
@@ -99,6 +101,56 @@ def batch_norm(w: Weights, name: str, path: str) -> None:
   layer_norm(w, name, path)
   w.put(f"batch_stats/{path}/mean", w.take(f"{name}.running_mean", None))
   w.put(f"batch_stats/{path}/var", w.take(f"{name}.running_var", None))
+
+
+def densenet(w: Weights, name: str, path: str, *, norms: bool) -> None:
+  """The encoder of `mmjax.modules.densenet`; `norms` as there."""
+  convolution(w, f"{name}.conv1", f"{path}/conv1")
+  for norm in ("norm1", "post_norm") if norms else ():
+    batch_norm(w, f"{name}.{norm}", f"{path}/{norm}")
+  for block, i in w.matches(rf"{re.escape(name)}\.dense(\d+)\.(\d+)\."):
+    old, new = f"{name}.dense{block}.{i}", f"{path}/dense{block}_{i}"
+    pointwise(w, f"{old}.conv1", f"{new}/conv1")
+    batch_norm(w, f"{old}.bn1", f"{new}/bn1")
+    convolution(w, f"{old}.conv2", f"{new}/conv2")
+    batch_norm(w, f"{old}.bn2", f"{new}/bn2")
+  for (i,) in w.matches(rf"{re.escape(name)}\.trans(\d+)\."):
+    pointwise(w, f"{name}.trans{i}.conv1", f"{path}/trans{i}/conv1")
+    batch_norm(w, f"{name}.trans{i}.bn1", f"{path}/trans{i}/bn1")
+
+
+def decoder_layers(w: Weights, name: str, path: str, heads: int) -> None:
+  """The layers `name.0`, `name.1`, ... of a Transformer decoder -> `path_0`, `path_1`, ..."""
+  for (i,) in w.matches(rf"{re.escape(name)}\.(\d+)\."):
+    old, new = f"{name}.{i}", f"{path}_{i}"
+    attention(w, f"{old}.self_attn", f"{new}/self_attention", heads)
+    attention(w, f"{old}.multihead_attn", f"{new}/cross_attention", heads)
+    for part in ("linear1", "linear2"):
+      linear(w, f"{old}.{part}", f"{new}/{part}")
+    for part in ("norm1", "norm2", "norm3"):
+      layer_norm(w, f"{old}.{part}", f"{new}/{part}")
+
+
+def gru(w: Weights, name: str, path: str) -> None:
+  """Gates r, z, n stacked as [3 H, D] -> `mmjax.modules.recurrent.GRU`."""
+  for part, ours in (("ih", "input"), ("hh", "state")):
+    w.put(f"params/{path}/{ours}/kernel", w.take(f"{name}.weight_{part}", None, None).T)
+    w.put(f"params/{path}/{ours}/bias", w.take(f"{name}.bias_{part}", None))
+
+
+def coverage_attention(w: Weights, name: str, path: str, *, cells: str) -> None:
+  """`mmjax.modules.coverage.CoverageAttention`; `cells` names the projection of the features."""
+  pointwise(w, cells, f"{path}/cells", bias=True)
+  linear(w, f"{name}.hidden_weight", f"{path}/state")
+  linear(w, f"{name}.alpha_convert", f"{path}/score")
+  kernel = w.take(f"{name}.attention_conv.weight", None, 1, None, None)
+  w.put(f"params/{path}/past_kernel", kernel.transpose(2, 3, 1, 0))
+  proj = w.take(f"{name}.attention_weight.weight", None, kernel.shape[0])
+  w.put(f"params/{path}/past_proj_kernel", proj.T)
+
+
+def embedding(w: Weights, name: str, path: str) -> None:
+  w.put(f"params/{path}/embedding", w.take(f"{name}.weight", None, None))
 
 
 def attention(w: Weights, name: str, path: str, heads: int) -> None:

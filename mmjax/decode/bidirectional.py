@@ -1,7 +1,7 @@
 """Both reading directions: targets for training, and search with mutual rescoring."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,10 +14,13 @@ from mmjax.decode.beam_search import (
   Step,
   beam_search,
   buffer_lengths,
+  normalised_beam_search,
 )
 from mmjax.text.vocabulary import EOS, PAD, SOS
 
 STARTS, STOPS = (SOS, EOS), (EOS, SOS)  # left to right, right to left
+
+Normalise = Literal["sum", "each"]
 
 
 class Decoded(NamedTuple):
@@ -79,25 +82,34 @@ def bidirectional_search(
     beam: int,
     max_length: int,
     length_penalty: float,
+    normalise: Normalise = "sum",
 ) -> Decoded:
   """Beam search in both directions; each direction's hypotheses are scored by the other as well.
 
-  score = (log p of its own direction + log p of the other) / max(tokens, 1) ** length_penalty,
-  stop tokens included in the probabilities and not in the length. (Zhao et al., 2021, 3.5.)
+  "sum": `beam_search`; score = (log p of its own direction + log p of the other)
+  / max(tokens, 1) ** length_penalty, stop tokens included in the probabilities and not in the
+  length. (Zhao et al., 2021, 3.5: BTTR.)
+  "each": `normalised_beam_search`; the score is the sum of both directions' own ones,
+  log p / (tokens + 1) ** length_penalty. (Zhao and Gao, 2022: CoMER.)
 
   Args:
     step, cache_of, real, beam, max_length: as for `beam_search`, with 2 * beam rows.
     decode: teacher-forced logits of [B, R, M] decoder inputs.
     length_penalty: exponent of the length; 0 compares sums.
+    normalise: what is divided by the length.
 
   Returns:
     2 * beam hypotheses a picture, best first, in reading order.
   """
-  found = beam_search(
-      step, cache_of, real, starts=STARTS, stops=STOPS, beam=beam, max_length=max_length
-  )
-  total = found.scores + _other_direction(found, decode, max_length)
-  total = total / jnp.maximum(found.lengths, 1) ** length_penalty
+  limits: Any = dict(starts=STARTS, stops=STOPS, beam=beam, max_length=max_length)
+  if normalise == "each":
+    found = normalised_beam_search(step, cache_of, real, length_penalty=length_penalty, **limits)
+    other = _other_direction(found, decode, max_length)
+    total = found.scores + other / (found.lengths + 1) ** length_penalty
+  else:
+    found = beam_search(step, cache_of, real, **limits)
+    total = found.scores + _other_direction(found, decode, max_length)
+    total = total / jnp.maximum(found.lengths, 1) ** length_penalty
   total = jnp.where(found.scores > NEGATIVE / 2, total, NEGATIVE)
   backward = reverse(found.tokens[:, 1], found.lengths[:, 1])
   tokens = jnp.concatenate([found.tokens[:, 0], backward], 1)

@@ -4,7 +4,7 @@ Reference: Zhao et al., "Handwritten Mathematical Expression Recognition with Bi
 Trained Transformer", ICDAR 2021. With `mask_features=False` the arithmetic is the published one.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -32,8 +32,8 @@ class Shared(NamedTuple):
   valid: Bool[Array, "B S"]
 
 
-class BTTR(nn.Module):
-  """Picture of an expression -> LaTeX tokens.
+class Family(nn.Module):
+  """Sizes and layers that BTTR shares with its descendants.
 
   Attributes:
     vocabulary_size: words, specials included (113 in the paper).
@@ -107,7 +107,15 @@ class BTTR(nn.Module):
       train: bool = False,
   ) -> Float[Array, "B R T V"]:
     """Logits of R rows of words for each picture, teacher forced."""
-    return self.decode(tokens, self.encode(images, valid, train=train), train=train)
+    model: Any = self
+    return model.decode(tokens, model.encode(images, valid, train=train), train=train)
+
+  def _embed(self, tokens, positions):
+    return self.word_norm(self.word_embed(tokens)) + positions.astype(self.dtype)
+
+
+class BTTR(Family):
+  """Picture of an expression -> LaTeX tokens; attributes as of `Family`."""
 
   def encode(
       self, images: Real[Array, "B H W C"], valid: Bool[Array, "B H W"], *, train: bool = False
@@ -158,9 +166,6 @@ class BTTR(nn.Module):
       x, words = layer.step(x, position, words, picture, shared.valid)
       new.append(words)
     return self.word_proj(x[:, :, 0].astype(jnp.float32)), tuple(new)
-
-  def _embed(self, tokens, positions):
-    return self.word_norm(self.word_embed(tokens)) + positions.astype(self.dtype)
 
 
 Model = BTTR

@@ -50,6 +50,7 @@ class DenseLayer(nn.Module):
 
   growth: int
   dropout: float
+  epsilon: float
   dtype: DTypeLike
 
   @nn.compact
@@ -62,7 +63,7 @@ class DenseLayer(nn.Module):
         kernel_init=partitioned(fan_in_uniform, None, "embed"),
         name="conv1",
     )(x)
-    x = nn.relu(BatchNorm(dtype=self.dtype, name="bn1")(x, valid, train=train))
+    x = nn.relu(BatchNorm(self.epsilon, dtype=self.dtype, name="bn1")(x, valid, train=train))
     x = Dropout(self.dropout)(x, train=train)
     x = nn.Conv(
         self.growth,
@@ -73,7 +74,7 @@ class DenseLayer(nn.Module):
         kernel_init=partitioned(fan_in_uniform, None, None, None, "embed"),
         name="conv2",
     )(zero_padding(x, valid))
-    x = nn.relu(BatchNorm(dtype=self.dtype, name="bn2")(x, valid, train=train))
+    x = nn.relu(BatchNorm(self.epsilon, dtype=self.dtype, name="bn2")(x, valid, train=train))
     return zero_padding(Dropout(self.dropout)(x, train=train), valid)
 
 
@@ -81,6 +82,7 @@ class Transition(nn.Module):
   """conv 1x1 to half the channels -> BN -> ReLU -> 2x2 average pooling."""
 
   dropout: float
+  epsilon: float
   dtype: DTypeLike
 
   @nn.compact
@@ -92,7 +94,7 @@ class Transition(nn.Module):
         kernel_init=partitioned(fan_in_uniform, None, "embed"),
         name="conv1",
     )(x)
-    x = nn.relu(BatchNorm(dtype=self.dtype, name="bn1")(x, valid, train=train))
+    x = nn.relu(BatchNorm(self.epsilon, dtype=self.dtype, name="bn1")(x, valid, train=train))
     return average_pool(Dropout(self.dropout)(x, train=train), valid)
 
 
@@ -105,7 +107,9 @@ class DenseNet(nn.Module):
     growth: channels that a layer adds; the stem has twice as many.
     layers: dense layers in each of the blocks; as many blocks as numbers.
     dropout: element-wise rate after each activation.
-    norms: batch norms after the stem and at the end (BTTR family; SAN and CAN have none there).
+    stem_norm: a batch norm after the stem (BTTR family and WAP).
+    final_norm: one at the end (BTTR family).
+    epsilon: of the batch norms.
     mask_features: zero the padding before every convolution and pooling and leave it out of the
       batch statistics, so that a picture's features do not depend on its canvas. Off: the
       published arithmetic, where padding leaks into the border.
@@ -116,10 +120,20 @@ class DenseNet(nn.Module):
   growth: int = 24
   layers: tuple[int, ...] = (16, 16, 16)
   dropout: float = 0.2
-  norms: bool = True
+  stem_norm: bool = True
+  final_norm: bool = True
+  epsilon: float = 1e-5
   mask_features: bool = False
   remat: bool = False
   dtype: DTypeLike = jnp.float32
+
+  @property
+  def channels(self) -> int:
+    """Of the features."""
+    channels = 2 * self.growth
+    for depth in self.layers[:-1]:
+      channels = (channels + depth * self.growth) // 2
+    return channels + self.layers[-1] * self.growth
 
   @nn.compact
   def __call__(
@@ -150,23 +164,23 @@ class DenseNet(nn.Module):
         name="conv1",
     )(zero_padding(images.astype(self.dtype), mask()))
     valid = valid[:, ::2, ::2]
-    if self.norms:
-      x = BatchNorm(dtype=self.dtype, name="norm1")(x, mask(), train=train)
+    if self.stem_norm:
+      x = BatchNorm(self.epsilon, dtype=self.dtype, name="norm1")(x, mask(), train=train)
     x = max_pool(zero_padding(nn.relu(x), mask()))
     valid = valid[:, ::2, ::2]
 
     layer = nn.remat(DenseLayer, static_argnums=(3,)) if self.remat else DenseLayer
     for block, depth in enumerate(self.layers):
       for i in range(depth):
-        name = f"dense{block + 1}_{i}"
-        new = layer(self.growth, self.dropout, self.dtype, name=name)(x, mask(), train)
+        sizes = (self.growth, self.dropout, self.epsilon, self.dtype)
+        new = layer(*sizes, name=f"dense{block + 1}_{i}")(x, mask(), train)
         x = jnp.concatenate([x, new], -1)
       if block < len(self.layers) - 1:
-        transition = Transition(self.dropout, self.dtype, name=f"trans{block + 1}")
+        transition = Transition(self.dropout, self.epsilon, self.dtype, name=f"trans{block + 1}")
         x = transition(x, mask(), train=train)
         valid = valid[:, ::2, ::2]
-    if self.norms:
-      x = BatchNorm(dtype=self.dtype, name="post_norm")(x, mask(), train=train)
+    if self.final_norm:
+      x = BatchNorm(self.epsilon, dtype=self.dtype, name="post_norm")(x, mask(), train=train)
     return x, valid
 
 

@@ -17,14 +17,15 @@ def word_positions(length: int, width: int) -> Float[Array, "T D"]:
 
 
 def cell_positions(
-    valid: Bool[Array, "B h w"], width: int, *, paired: bool
+    valid: Bool[Array, "B h w"], width: int, *, paired: bool, rows_first: bool = False
 ) -> Float[Array, "B h w D"]:
   """Positions of picture cells, scaled so that the last valid row and column are at 2 pi.
 
   Args:
     valid: [B, h, w] True on real cells; counting starts at 1 on the first of them.
     width: channels; the first half tells x, the second y.
-    paired: sin and cos share a frequency (CoMER); else every channel has its own (BTTR).
+    paired: sin and cos share a frequency (CoMER, CAN); else every channel has its own (BTTR).
+    rows_first: the first half tells y, the second x (CAN).
 
   Returns:
     [B, h, w, width].
@@ -42,4 +43,5 @@ def cell_positions(
     angle = position[..., None] * rate
     return jnp.where(channel % 2 == 0, jnp.sin(angle), jnp.cos(angle))
 
-  return jnp.concatenate([encode(x), encode(y)], -1)
+  halves = (y, x) if rows_first else (x, y)
+  return jnp.concatenate([encode(half) for half in halves], -1)

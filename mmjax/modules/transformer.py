@@ -4,6 +4,7 @@ A picture has R rows: the two reading directions in training, the hypotheses of 
 Words are [B, R, T, D], the picture's memory stays [B, S, D]: attention to it never copies it.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -23,6 +24,9 @@ class KeysValues(NamedTuple):
 
   keys: Float[Array, "*B S N K"]
   values: Float[Array, "*B S N K"]
+
+
+Refine = Callable[[Float[Array, "B N R T S"]], Float[Array, "B N R T S"]]
 
 
 class Attention(nn.Module):
@@ -86,12 +90,19 @@ class Attention(nn.Module):
       valid: Bool[Array, "B S"],
       *,
       train: bool,
-  ) -> Float[Array, "B R T D"]:
-    """Attention of all rows to the one memory of their picture."""
-    scores = jnp.einsum("brtnk,bsnk->bnrts", self._query(x), memory.keys)
-    weights = self._softmax(scores, valid[:, None, None, None, :], train)
+      refine: Refine | None = None,
+  ) -> tuple[Float[Array, "B R T D"], Float[Array, "B N R T S"]]:
+    """Attention of all rows to the one memory of their picture, and its weights.
+
+    `refine` gets the weights and returns what is taken from the scores before a second softmax.
+    """
+    scores = jnp.einsum("brtnk,bsnk->bnrts", self._query(x), memory.keys).astype(jnp.float32)
+    allowed = valid[:, None, None, None, :]
+    weights = self._softmax(scores, allowed, train)
+    if refine is not None:
+      weights = self._softmax(scores - refine(weights), allowed, train)
     self.sow("intermediates", "picture", weights.mean(1))  # [B, R, T, S] for reports
-    return self.out(jnp.einsum("bnrts,bsnk->brtnk", weights, memory.values))
+    return self.out(jnp.einsum("bnrts,bsnk->brtnk", weights, memory.values)), weights
 
   def _query(self, x):
     return self.query(x) * (self.width // self.heads) ** -0.5
@@ -143,7 +154,7 @@ class DecoderLayer(nn.Module):
   ) -> Float[Array, "B R T D"]:
     """All T words at once."""
     words = self.self_attention.project(x)
-    return self._layer(x, words, seen, picture, valid, train)
+    return self.attend(x, words, seen, picture, valid, train=train)[0]
 
   def step(
       self,
@@ -154,6 +165,13 @@ class DecoderLayer(nn.Module):
       valid: Bool[Array, "B S"],
   ) -> tuple[Float[Array, "B R 1 D"], KeysValues]:
     """One word, at `position`; `cache` holds the words before it and gets this one."""
+    words, seen = self.append(x, position, cache)
+    return self.attend(x, words, seen, picture, valid, train=False)[0], words
+
+  def append(
+      self, x: Float[Array, "B R 1 D"], position: Int[Array, ""], cache: KeysValues
+  ) -> tuple[KeysValues, Bool[Array, "1 L"]]:
+    """`cache` with the word `x` at `position`, and which of its places are filled."""
     new = self.self_attention.project(x)
     words = KeysValues(
         *(
@@ -161,12 +179,28 @@ class DecoderLayer(nn.Module):
             for old, n in zip(cache, new)
         )
     )
-    seen = (jnp.arange(words.keys.shape[2]) <= position)[None]
-    return self._layer(x, words, seen, picture, valid, False), words
+    return words, (jnp.arange(words.keys.shape[2]) <= position)[None]
 
-  def _layer(self, x, words, seen, picture, valid, train):
+  def attend(
+      self,
+      x: Float[Array, "B R T D"],
+      words: KeysValues,
+      seen: Bool[Array, "*#B T L"],
+      picture: KeysValues,
+      valid: Bool[Array, "B S"],
+      *,
+      train: bool,
+      refine: Refine | None = None,
+  ) -> tuple[Float[Array, "B R T D"], Float[Array, "B N R T S"]]:
+    """The layer on `x`, whose words' keys and values are given; and its attention to the picture.
+
+    `refine` changes that attention (see `Attention.over_picture`).
+    """
     drop = lambda y: self.drop(y, train=train)
     x = self.norm1(x + drop(self.self_attention.over_words(x, words, seen, train=train)))
-    x = self.norm2(x + drop(self.cross_attention.over_picture(x, picture, valid, train=train)))
+    seen_cells, weights = self.cross_attention.over_picture(
+        x, picture, valid, train=train, refine=refine
+    )
+    x = self.norm2(x + drop(seen_cells))
     hidden = drop(nn.relu(self.linear1(x)))
-    return self.norm3(x + drop(self.linear2(hidden)))
+    return self.norm3(x + drop(self.linear2(hidden))), weights

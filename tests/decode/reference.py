@@ -40,6 +40,42 @@ def beam_search(model, start, stop, beam, max_length):
   return finished or [max(live, key=lambda h: h[1])]
 
 
+def normalised_beam_search(model, start, stop, beam, max_length, length_penalty):
+  """[(tokens, score), ...], best first, with the rules of Zhao and Gao (2022).
+
+  Of the best 2 * beam continuations those that stop among the first `beam` are finished, with
+  score = log p / (tokens + 1) ** length_penalty; the best `beam` of the others go on. The best
+  `beam` finished ones are kept. The end: they are full, and the worst of them is no worse than the
+  best continuation would be if it stopped here; or `max_length`, where live ones count too.
+  """
+  live, finished = [((), 0.0)], []
+
+  def add(tokens, score):
+    finished.append((tokens, score / (len(tokens) + 1) ** length_penalty))
+    finished.sort(key=lambda h: -h[1])
+    del finished[beam:]
+
+  for length in range(1, max_length + 1):
+    candidates = [
+        (score + log_prob, (*tokens, word))
+        for tokens, score in live
+        for word, log_prob in enumerate(log_softmax(model((start, *tokens))))
+    ]
+    candidates.sort(key=lambda c: -c[0])
+    live = []
+    for rank, (score, tokens) in enumerate(candidates[: 2 * beam]):
+      if tokens[-1] != stop:
+        live.append((tokens, score))
+      elif rank < beam:
+        add(tokens[:-1], score)
+    live = live[:beam]
+    if len(finished) == beam and finished[-1][1] >= candidates[0][0] / length**length_penalty:
+      return finished
+  for tokens, score in live:
+    add(tokens, score)
+  return finished
+
+
 def greedy(model, start, stop, max_length):
   """Tokens and score of taking the likeliest word until the stop token or `max_length`."""
   tokens, score = (), 0.0
@@ -61,12 +97,19 @@ def score(model, tokens, start, stop):
   )
 
 
-def bidirectional_search(model, beam, max_length, length_penalty):
+def bidirectional_search(model, beam, max_length, length_penalty, normalise="sum"):
   """[(tokens in reading order, score), ...], best first."""
   found = []
   for backward, (start, stop) in enumerate([(SOS, EOS), (EOS, SOS)]):
-    for tokens, own in beam_search(model, start, stop, beam, max_length):
-      total = own + score(model, tokens[::-1], start=stop, stop=start)
-      text = tokens[::-1] if backward else tokens
-      found.append((text, total / max(len(tokens), 1) ** length_penalty))
+    if normalise == "each":
+      own = normalised_beam_search(model, start, stop, beam, max_length, length_penalty)
+    else:
+      own = beam_search(model, start, stop, beam, max_length)
+    for tokens, first in own:
+      other = score(model, tokens[::-1], start=stop, stop=start)
+      if normalise == "each":
+        total = first + other / (len(tokens) + 1) ** length_penalty
+      else:
+        total = (first + other) / max(len(tokens), 1) ** length_penalty
+      found.append((tokens[::-1] if backward else tokens, total))
   return sorted(found, key=lambda h: -h[1])

@@ -11,7 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmjax.decode import beam_search as module
-from mmjax.decode.beam_search import NEGATIVE, beam_search, buffer_lengths
+from mmjax.decode.beam_search import (
+  NEGATIVE,
+  beam_search,
+  buffer_lengths,
+  normalised_beam_search,
+)
 from tests.decode import reference, toy
 
 STARTS, STOPS = (1, 2), (2, 1)  # both directions
@@ -62,6 +67,59 @@ def test_equals_the_plain_search(model):
   for b, (g, (start, stop)) in itertools.product(range(3), enumerate(zip(STARTS, STOPS))):
     expected = reference.beam_search(toy.plain(tables[b]), start, stop, 3, 7)
     assert_same(texts(found, b, g), expected)
+
+
+@functools.cache
+def normalised(beam, max_length, length_penalty):
+  def search(tables):
+    step, cache_of = toy.cached(tables, 2 * beam)
+    limits = dict(starts=STARTS, stops=STOPS, beam=beam, max_length=max_length)
+    real = jnp.ones(len(tables), bool)
+    return normalised_beam_search(step, cache_of, real, length_penalty=length_penalty, **limits)
+
+  return jax.jit(search)
+
+
+@pytest.mark.parametrize("beam,length_penalty", [(3, 1.0), (1, 0.5)])
+@settings(max_examples=30)
+@given(MODELS)
+def test_the_normalised_search_equals_the_plain_one(beam, length_penalty, model):
+  seed, spread, bonus = model
+  tables = toy.random_tables(seed, 3, 6, spread=spread, stop_bonus=bonus)
+  found = normalised(beam, 7, length_penalty)(tables)
+  for b, (g, (start, stop)) in itertools.product(range(3), enumerate(zip(STARTS, STOPS))):
+    expected = reference.normalised_beam_search(
+        toy.plain(tables[b]), start, stop, beam, 7, length_penalty
+    )
+    assert_same(texts(found, b, g), expected)
+
+
+def test_caches_without_a_length_stay_as_they_are():
+  """A recurrent cache: its sides do not grow with the buffers."""
+  words, places = 5, 60  # two buffers
+
+  def step(tokens, position, cache):
+    state = (cache["state"] * 3 + tokens) % toy.M
+    seen = jax.lax.dynamic_update_slice_in_dim(cache["seen"], tokens[..., None], position, 2)
+    logits = jnp.sin(state[..., None] * (1.0 + jnp.arange(words)))
+    return logits.at[..., 2].set(-50.0), {"state": state, "seen": seen}
+
+  cache_of = lambda length: {
+      "state": jnp.zeros((1, 2), jnp.int32),
+      "seen": jnp.zeros((1, 2, length), jnp.int32),
+  }
+  limits = dict(starts=(1,), stops=(2,), beam=2, max_length=places)
+  found = jax.jit(lambda: beam_search(step, cache_of, jnp.ones(1, bool), **limits))()
+
+  def model(tokens):
+    state = 0
+    for t in tokens:
+      state = (state * 3 + t) % toy.M
+    logits = np.sin(state * (1.0 + np.arange(words)))
+    logits[2] = -50.0
+    return logits.tolist()
+
+  assert_same(texts(found, 0, 0), reference.beam_search(model, 1, 2, 2, places))
 
 
 def test_equal_scores_keep_the_order_of_the_plain_search():

@@ -61,10 +61,12 @@ def test_sequence_scores_leave_padding_out():
   np.testing.assert_allclose(sequence_scores(logits, out), expected, atol=1e-5)
 
 
-def search(tables, real=None, *, beam, max_length, length_penalty):
+def search(tables, real=None, *, beam, max_length, length_penalty, normalise="sum"):
   step, cache_of = toy.cached(tables, 2 * beam)
   real = jnp.ones(len(tables), bool) if real is None else real
-  options = dict(beam=beam, max_length=max_length, length_penalty=length_penalty)
+  options = dict(
+      beam=beam, max_length=max_length, length_penalty=length_penalty, normalise=normalise
+  )
   return bidirectional_search(step, cache_of, toy.teacher_forced(tables), real, **options)
 
 
@@ -88,16 +90,17 @@ def assert_same(ours, expected):
   assert [t for t, _ in ours] == [t for t, _ in expected]
 
 
-@pytest.mark.parametrize("length_penalty", [0.0, 1.0])
+@pytest.mark.parametrize("length_penalty,normalise", [(0.0, "sum"), (1.0, "sum"), (1.0, "each")])
 @settings(max_examples=40)
 @given(
     st.integers(0, 2**32 - 1), st.sampled_from([0.5, 1.5, 4.0]), st.sampled_from([-3.0, 0.0, 2.0])
 )
-def test_equals_the_plain_search(length_penalty, seed, spread, bonus):
+def test_equals_the_plain_search(length_penalty, normalise, seed, spread, bonus):
   tables = toy.random_tables(seed, 2, 6, spread=spread, stop_bonus=bonus)
-  found = jitted(beam=3, max_length=6, length_penalty=length_penalty)(tables)
+  options = dict(beam=3, max_length=6, length_penalty=length_penalty, normalise=normalise)
+  found = jitted(**options)(tables)
   for b in range(2):
-    expected = reference.bidirectional_search(toy.plain(tables[b]), 3, 6, length_penalty)
+    expected = reference.bidirectional_search(toy.plain(tables[b]), **options)
     assert_same(texts(found, b), expected)
 
 

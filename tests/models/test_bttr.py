@@ -1,4 +1,4 @@
-"""BTTR at a tiny size: what it may look at, its cached form, its options, and that it learns."""
+"""BTTR at a tiny size: its options, and that it learns; the rest is in test_recognizers."""
 
 import functools
 
@@ -12,23 +12,15 @@ from flax import linen as nn
 from mmjax import models, sharding, train_state
 from mmjax.decode.bidirectional import both_directions
 from mmjax.losses import cross_entropy
-from mmjax.models.bttr import Memory
-from mmjax.tasks.bidirectional import Task, valid_pixels
+from mmjax.tasks.bidirectional import Task
+from mmjax.tasks.recognition import valid_pixels
 from mmjax.text.vocabulary import Vocabulary
+from tests.models.test_recognizers import CANVAS, on_canvas
 
 V, B, R, T = 9, 2, 3, 6
 SIZES = dict(width=16, heads=2, layers=2, hidden=32, growth=4, encoder_layers=(1, 1, 1))
 MODEL = models.build("bttr", V, mask_features=True, **SIZES)
-HEIGHT, WIDTH, CANVAS = 21, 40, (32, 64)
-
-
-def on_canvas(pictures, height, width):
-  n, h, w, c = pictures.shape
-  images = np.zeros((n, height, width, c), np.uint8)
-  images[:, :h, :w] = pictures
-  valid = np.zeros((n, height, width), bool)
-  valid[:, :h, :w] = True
-  return jnp.asarray(images), jnp.asarray(valid)
+HEIGHT, WIDTH = 21, 40
 
 
 @pytest.fixture(scope="module")
@@ -52,95 +44,11 @@ def variables(pictures, tokens):
   return jax.tree.map(lambda x: jnp.asarray(shake(x), jnp.float32), init(jax.random.key(0)))
 
 
-def method(model, name):
-  return jax.jit(functools.partial(model.apply, method=name))
-
-
-ENCODE, DECODE = method(MODEL, "encode"), method(MODEL, "decode")
-
-
-@pytest.fixture(scope="module")
-def memory(variables, pictures):
-  return ENCODE(variables, *on_canvas(pictures, *CANVAS))
-
-
-@pytest.fixture(scope="module")
-def logits(variables, tokens, memory):
-  return np.asarray(DECODE(variables, tokens, memory))
-
-
-def test_memory_is_the_grid_row_by_row(memory):
+def test_memory_is_the_grid_row_by_row(variables, pictures):
+  encode = jax.jit(functools.partial(MODEL.apply, method="encode"))
+  memory = encode(variables, *on_canvas(pictures, *CANVAS))
   assert memory.features.shape == (B, 2 * 4, 16)  # 32x64 / 16
   np.testing.assert_array_equal(memory.valid, [[1, 1, 1, 0, 1, 1, 1, 0]] * B)  # 21x40: 2x3 cells
-
-
-def test_logits_know_nothing_of_later_words(variables, tokens, memory, logits):
-  for t in (1, 3, T - 1):
-    changed = tokens.copy()
-    changed[:, :, t:] = changed[:, :, t:] % (V - 1) + 1
-    ours = np.asarray(DECODE(variables, changed, memory))
-    np.testing.assert_allclose(ours[:, :, :t], logits[:, :, :t], atol=1e-6)
-    assert np.abs(ours[:, :, t:] - logits[:, :, t:]).max() > 1e-2
-
-
-def test_padding_behind_a_text_changes_nothing_before_it(variables, tokens, memory, logits):
-  padded = tokens.copy()
-  padded[:, :, 4:] = 0
-  ours = DECODE(variables, padded, memory)
-  np.testing.assert_allclose(ours[:, :, :4], logits[:, :, :4], atol=1e-6)
-
-
-def test_rows_and_pictures_are_independent(variables, tokens, memory, logits):
-  changed = tokens.copy()
-  changed[0, 1] = changed[0, 1] % (V - 1) + 1
-  ours = np.asarray(DECODE(variables, changed, memory))
-  same = np.ones((B, R), bool)
-  same[0, 1] = False
-  np.testing.assert_allclose(ours[same], logits[same], atol=1e-6)
-  assert np.abs(ours[~same] - logits[~same]).max() > 1e-2
-
-
-def test_cached_steps_equal_teacher_forcing(variables, tokens, memory, logits):
-  @jax.jit
-  def steps(variables, tokens, memory):
-    call = functools.partial(MODEL.apply, variables)
-    shared, cache = call(memory, R, T, method="init_cache")
-
-    def step(cache, now):
-      logits, cache = call(*now, cache, shared, method="step")
-      return cache, logits
-
-    words = jnp.moveaxis(jnp.asarray(tokens), -1, 0)
-    return jnp.moveaxis(jax.lax.scan(step, cache, (words, jnp.arange(T)))[1], 0, 2)
-
-  np.testing.assert_allclose(steps(variables, tokens, memory), logits, atol=1e-5)
-
-
-def test_memory_under_the_mask_does_not_matter(variables, tokens, memory, logits):
-  junk = jnp.where(memory.valid[..., None], memory.features, 1e3)
-  ours = DECODE(variables, tokens, Memory(junk, memory.valid))
-  np.testing.assert_allclose(ours, logits, atol=1e-6)
-  junk = jnp.where(memory.valid[..., None], 1e3, memory.features)
-  assert np.abs(DECODE(variables, tokens, Memory(junk, memory.valid)) - logits).max() > 1e-2
-
-
-def test_logits_do_not_depend_on_the_canvas(variables, tokens, pictures, memory, logits):
-  tight = ENCODE(variables, *on_canvas(pictures, HEIGHT, WIDTH))
-  features = memory.features[memory.valid].reshape(tight.features.shape)
-  np.testing.assert_allclose(features, tight.features, atol=1e-5)
-  np.testing.assert_allclose(DECODE(variables, tokens, tight), logits, atol=1e-5)
-
-
-def test_bfloat16_computes_close_by_and_answers_in_float32(variables, tokens, pictures, logits):
-  model = models.build("bttr", V, mask_features=True, dtype="bfloat16", **SIZES)
-  memory = method(model, "encode")(variables, *on_canvas(pictures, *CANVAS))
-  assert memory.features.dtype == jnp.bfloat16
-  ours = method(model, "decode")(variables, tokens, memory)
-  assert ours.dtype == jnp.float32
-  difference = np.abs(ours - logits)
-  assert 0 < difference.max() < 0.1 * logits.std()
-  fresh = jax.eval_shape(model.init, jax.random.key(0), *on_canvas(pictures, *CANVAS), tokens)
-  assert {x.dtype for x in jax.tree.leaves(fresh)} == {jnp.dtype("float32")}
 
 
 def test_rematerialisation_gives_equal_gradients(variables, tokens, pictures):
@@ -168,18 +76,6 @@ def test_rematerialisation_gives_equal_gradients(variables, tokens, pictures):
   for (path, a), b in zip(jax.tree.leaves_with_path(kept), jax.tree.leaves(recomputed)):
     scale = max(1e-3, np.abs(a).max())
     np.testing.assert_allclose(b, a, atol=1e-4 * scale, err_msg=jax.tree_util.keystr(path))
-
-
-def test_parameters_at_the_published_sizes():
-  model = models.build("bttr", 113)
-  image, valid = jnp.zeros((1, 32, 32, 1), jnp.uint8), jnp.ones((1, 32, 32), bool)
-  tokens = jnp.ones((1, 2, 2), jnp.int32)
-  params = jax.eval_shape(model.init, jax.random.key(0), image, valid, tokens)["params"]
-  count = {k: sum(x.size for x in jax.tree.leaves(v)) for k, v in params.items()}
-  encoder = count["encoder"] + count["feature_proj"] + count["feature_norm"]
-  assert encoder == 3_156_624
-  assert sum(count.values()) - encoder == 3_218_801
-  assert sum(count.values()) == 6_375_425
 
 
 def test_unknown_names_and_sizes_are_refused():

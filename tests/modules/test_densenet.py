@@ -195,11 +195,12 @@ def test_grid_is_a_sixteenth_rounded_up(variables, size):
 @pytest.mark.parametrize("norms,parameters", [(True, 2_980_752), (False, 2_979_288)])
 def test_parameters_at_the_published_size(norms, parameters):
   """BTTR: 3,156,624 less projection 684x256 + 256 and layer norm 512; SAN and CAN: 2,979,288."""
-  net = DenseNet(norms=norms)
+  net = DenseNet(stem_norm=norms, final_norm=norms)
   init = functools.partial(net.init, train=False)
   images, valid = on_canvas(np.zeros((1, 32, 32, 1)), 32, 32)
   shapes = jax.eval_shape(init, jax.random.key(0), images, valid)
   assert sum(x.size for x in jax.tree.leaves(shapes["params"])) == parameters
+  assert net.channels == 684
   if norms:
     assert parameters + 684 * 256 + 256 + 512 == 3_156_624
     assert shapes["params"]["post_norm"]["scale"].unbox().shape == (684,)

@@ -57,3 +57,10 @@ def test_cells_have_the_same_position_on_a_larger_canvas():
   tight = cell_positions(jnp.ones((1, 3, 4), bool), 8, paired=False)
   ours = cell_positions(jnp.asarray(large), 8, paired=False)
   np.testing.assert_allclose(ours[:, :3, :4], tight, atol=1e-6)
+
+
+def test_rows_first_swaps_the_halves():
+  valid = jnp.ones((1, 3, 5), bool)
+  x, y = jnp.split(cell_positions(valid, 12, paired=True), 2, -1)
+  swapped = cell_positions(valid, 12, paired=True, rows_first=True)
+  np.testing.assert_array_equal(swapped, jnp.concatenate([y, x], -1))

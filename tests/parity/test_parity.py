@@ -19,13 +19,39 @@ def command(capsys, *args):
   return status, {line[0]: line[-1] for line in lines}, said.err
 
 
-def test_reference_outputs_agree(golden, capsys):
-  status, verdicts, error = command(capsys, "--kind=bttr", golden)
+OUTPUTS = {
+    "bttr": (
+        "bttr_small",
+        "encoder_feature encoder_mask logits loss beam0_seq beam0_score beam1_seq beam1_score",
+    ),
+    "comer": (
+        "comer_small",
+        "encoder_feature encoder_mask logits loss best0_seq best0_score best1_seq best1_score",
+    ),
+    "can": (
+        "can_small",
+        "encoder counts word_logits word_loss counting_loss greedy_logits greedy_alphas",
+    ),
+    "wap_densenet_attention": ("wap_densenet_attention", "log_probs alphas"),
+    "san": (
+        "san_small",
+        "encoder word_logits struct_logits parent_logits word_alphas parent_alphas"
+        " word_loss struct_loss parent_loss kl_loss",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", OUTPUTS)
+def test_reference_outputs_agree(shared, capsys, kind):
+  """All that the file records: none may be passed over."""
+  file, names = OUTPUTS[kind]
+  path = shared / "golden" / f"{file}.npz"
+  status, verdicts, error = command(capsys, f"--kind={kind}", path)
   assert status == 0 and error == ""
-  assert list(verdicts) == [
-      "encoder_feature", "encoder_mask", "logits", "loss",
-      "beam0_seq", "beam0_score", "beam1_seq", "beam1_score",
-  ]  # fmt: skip
+  assert list(verdicts) == names.split()
+  assert {f"out/{name}" for name in verdicts} == {
+      k for k in np.load(path).files if k.startswith("out/")
+  }
   assert set(verdicts.values()) == {"agrees"}
 
 

@@ -1,0 +1,180 @@
+"""Expression recognition from left to right (CAN, WAP and other recurrent decoders)."""
+
+import dataclasses
+import functools
+import re
+from collections.abc import Sequence
+from typing import Any, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jaxtyping import Array, Bool, Float, Int
+
+from mmjax import losses
+from mmjax.decode.bidirectional import Decoded, Normalise, frame
+from mmjax.decode.left_to_right import left_to_right_search
+from mmjax.metrics import registry
+from mmjax.text.vocabulary import EOS, PAD, SOS, SPECIALS, Vocabulary
+
+STRUCTURE = ("^", "_", "{", "}")  # words that stand for no symbol of the picture
+
+
+def valid_pixels(batch: dict[str, Array]) -> Bool[Array, "B H W"]:
+  """True on the pixels of a batch that belong to a picture, from their `size` [B, 2]."""
+  h, w = batch["image"].shape[1:3]
+  rows = jnp.arange(h)[None, :, None] < batch["size"][:, 0, None, None]
+  return rows & (jnp.arange(w)[None, None, :] < batch["size"][:, 1, None, None])
+
+
+def symbol_counts(
+    tokens: Int[Array, "B L"], lengths: Int[Array, "B"], vocabulary: Vocabulary
+) -> Float[Array, "B V"]:
+  """How often each word stands in a text; 0 for specials and for words of mere structure."""
+  there = jnp.arange(tokens.shape[1]) < lengths[:, None]
+  rows = jnp.arange(len(tokens))[:, None]
+  counts = jnp.zeros((len(tokens), len(vocabulary))).at[rows, tokens].add(there)
+  symbols = [False] * len(SPECIALS) + [word not in STRUCTURE for word in vocabulary.words]
+  return counts * np.array(symbols)
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+  """Image -> LaTeX, one word after the other.
+
+  Attributes:
+    model: has encode, decode, init_cache and step (see `mmjax.models.bttr`); its `counting_loss`
+      (memory, counts) -> [B] is added where it has one (see `mmjax.models.can`).
+    vocabulary: its words.
+    beam: hypotheses (of each direction where there are two); 1 is greedy.
+    max_length: most tokens of a hypothesis.
+    length_penalty: exponent of the length in a hypothesis's score.
+    normalise: what is divided by the length (see `mmjax.decode`).
+    metrics: rows of `mmjax.metrics.registry`, or single scores of them.
+  """
+
+  model: nn.Module
+  vocabulary: Vocabulary
+  beam: int = 10
+  max_length: int = 200
+  length_penalty: float = 1.0
+  normalise: Normalise = "sum"
+  metrics: tuple[str, ...] = ("exprate",)
+
+  def __post_init__(self):
+    registry.choose(self.metrics)  # an unknown name must not wait for the first evaluation
+    needed = ("encode", "decode", "init_cache", "step")
+    lacks = [name for name in needed if not hasattr(type(self.model), name)]
+    if lacks:
+      raise ValueError(
+          f"model {type(self.model).__name__} has no {' or '.join(lacks)}: it does not write word"
+          " by word, as this task needs"
+      )
+    if self.normalise not in get_args(Normalise):
+      known = ", ".join(get_args(Normalise))
+      raise ValueError(f"decode.normalise is {self.normalise!r}; there are: {known}")
+
+  def init(self, key: jax.Array) -> Any:
+    """New variables, boxed with the logical axes of their dimensions."""
+    image = jnp.zeros((1, 32, 32, 1), jnp.uint8)
+    tokens = jnp.ones((1, 2, 2), jnp.int32)
+    return self.model.init(key, image, jnp.ones((1, 32, 32), bool), tokens)
+
+  def frames(
+      self, tokens: Int[Array, "B L"], lengths: Int[Array, "B"]
+  ) -> tuple[Int[Array, "B R M"], Int[Array, "B R M"]]:
+    """Decoder inputs and outputs of each picture."""
+    tokens_in, tokens_out = frame(tokens, lengths, SOS, EOS)
+    return tokens_in[:, None], tokens_out[:, None]
+
+  def loss(self, params, model_state, batch: dict[str, Array], key: jax.Array):
+    """Summed cross-entropy, and what the model adds; (sum, (weight, metrics, model state))."""
+    tokens_in, tokens_out = self.frames(batch["tokens"], batch["length"])
+    tokens_out = jnp.where(batch["real"][:, None, None], tokens_out, PAD)
+
+    def forward(model):
+      memory = model.encode(batch["image"], valid_pixels(batch), train=True)
+      logits = model.decode(tokens_in, memory, train=True)
+      if not hasattr(model, "counting_loss"):
+        return logits, None
+      counts = symbol_counts(batch["tokens"], batch["length"], self.vocabulary)
+      return logits, model.counting_loss(memory, counts)
+
+    (logits, counting), model_state = self.model.apply(
+        {"params": params, **model_state},
+        method=forward,
+        rngs={"dropout": key},
+        mutable=list(model_state),
+    )
+    total, weight = losses.cross_entropy(logits, tokens_out)
+    accuracy = losses.token_accuracy(logits, tokens_out)
+    metrics = {"loss": (total, weight), "token_accuracy": accuracy}
+    if counting is not None:
+      pictures = batch["real"].sum(dtype=jnp.float32)
+      counting = jnp.where(batch["real"], counting, 0).sum()
+      metrics["counting"] = (counting, pictures)
+      # The mean over pictures beside the mean over words.
+      total += counting / jnp.maximum(pictures, 1) * weight
+    return total, (weight, metrics, model_state)
+
+  @functools.partial(jax.jit, static_argnums=0)
+  def evaluate(self, variables, batch: dict[str, Array]) -> tuple[dict, Decoded]:
+    """(sum, weight) of the loss and the token accuracy without dropout, and what is decoded."""
+    call: Any = functools.partial(self.model.apply, variables)
+    memory = call(batch["image"], valid_pixels(batch), method="encode")
+    tokens_in, tokens_out = self.frames(batch["tokens"], batch["length"])
+    tokens_out = jnp.where(batch["real"][:, None, None], tokens_out, PAD)
+    logits = call(tokens_in, memory, method="decode")
+    accuracy = losses.token_accuracy(logits, tokens_out)
+    metrics = {"loss": losses.cross_entropy(logits, tokens_out), "token_accuracy": accuracy}
+    return metrics, self.search(variables, memory, batch["real"])
+
+  @functools.partial(jax.jit, static_argnums=0)
+  def predict(self, variables, batch: dict[str, Array]) -> Decoded:
+    """All hypotheses of each picture, best first."""
+    memory = self.model.apply(variables, batch["image"], valid_pixels(batch), method="encode")
+    return self.search(variables, memory, batch["real"])
+
+  def search(self, variables, memory: Any, real: Bool[Array, "B"]) -> Decoded:
+    """All hypotheses of each encoded picture, best first; `real` [B] is False on filler."""
+    call: Any = functools.partial(self.model.apply, variables)
+    shared, _ = call(memory, self.beam, 1, method="init_cache")
+    return left_to_right_search(
+        lambda tokens, at, cache: call(tokens, at, cache, shared, method="step"),
+        lambda length: call(memory, self.beam, length, method="init_cache")[1],
+        real,
+        beam=self.beam,
+        max_length=self.max_length,
+        length_penalty=self.length_penalty,
+        normalise=self.normalise,
+    )
+
+  @functools.partial(jax.jit, static_argnums=0)
+  def attention(
+      self, variables, batch: dict[str, Array], tokens: Int[Array, "B L"], lengths: Int[Array, "B"]
+  ) -> Float[Array, "B M h w"]:
+    """Where the model looks when it writes each of `tokens`, left to right.
+
+    Mean of the heads of the last layer where it has several. The canvas must be a multiple of the
+    encoder's stride.
+    """
+    tokens_in, _ = self.frames(tokens, lengths)
+    _, seen = self.model.apply(
+        variables, batch["image"], valid_pixels(batch), tokens_in, mutable=["intermediates"]
+    )
+    maps = {
+        tuple(map(int, re.findall(r"_(\d+)", jax.tree_util.keystr(path)))): leaf
+        for path, leaf in jax.tree.leaves_with_path(seen["intermediates"])
+        if "'picture'" in jax.tree_util.keystr(path)
+    }
+    weights = maps[max(maps)][:, 0]  # [B, M, S]
+    height, width = batch["image"].shape[1:3]
+    stride = round((height * width / weights.shape[-1]) ** 0.5)
+    return weights.reshape(*weights.shape[:2], height // stride, width // stride)
+
+  def score(
+      self, outputs: Sequence[Sequence[str] | None], references: Sequence[Sequence[str]]
+  ) -> dict[str, float]:
+    """Scores of `metrics`; None is a picture that was dropped, and wrong."""
+    return registry.score(self.metrics, outputs, references)
