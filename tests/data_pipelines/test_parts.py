@@ -14,7 +14,8 @@ from data_pipelines.builders import parts
 
 # The command with the slow data set in the index, and small chunks that always go to processes.
 COMMAND = """
-import resource, sys
+import resource, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 import slow_set
 from data_pipelines import datasets, prepare
 from data_pipelines.builders import parts

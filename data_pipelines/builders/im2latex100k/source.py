@@ -5,7 +5,6 @@ import csv
 import dataclasses
 import io
 import pathlib
-import re
 from collections.abc import Iterable
 
 from data_pipelines.builders.im2latex100k import tex
@@ -14,7 +13,7 @@ from data_pipelines.builders.parts import ItemError
 from data_pipelines.builders.sources import Problems
 from data_pipelines.builders.supplied import count_deviations, record
 from data_pipelines.builders.texts import is_there, named, read_words, text_lines
-from mmjax.text.latex import tokenize
+from mmjax.text import im2markup
 
 NAMES = {"train": "train", "validation": "validate", "test": "test"}  # ours -> the files'
 PUBLISHED = {"train": 83_884, "validation": 9_320, "test": 10_355}
@@ -72,7 +71,7 @@ class Source:
   Attributes:
     splits: formulas of `train`, `validation`, `test` in the order of the lists.
     words: of the vocabulary file; empty without one.
-    labels: "normalised" or "raw": what the texts are made from.
+    labels: "normalised", or "normalised here" from a raw list.
     deviations: from what was published.
     left_out: rows of the published lists that give no record, as they always do.
   """
@@ -99,7 +98,7 @@ def read_source(directory: str | pathlib.Path, render: bool = False) -> Source:
     rows, published, labels = _read_csv(directory, problems), FILTERED, "normalised"
   elif formulas := _formula_list(directory):
     rows, published = _read_lists(directory, formulas, problems)
-    labels = "normalised" if "norm" in formulas else "raw"
+    labels = "normalised" if "norm" in formulas else "normalised here"
   else:
     rows, published, labels = _read_tables(directory, problems, render), PUBLISHED, "normalised"
   places, page = _find_pictures(directory, problems, needed=not render)
@@ -190,7 +189,7 @@ def _read_lists(
 ) -> tuple[Rows, dict[str, int]]:
   """Rows, and how many were published of the kind of lists there are."""
   texts = text_lines(directory, formulas, problems, latin=True)
-  clean = str.strip if "norm" in formulas else _words_of_raw
+  split_words = str.split if "norm" in formulas else im2markup.normalise
   lists = [f"{prefix}{name}_filter.lst" for name in NAMES.values() for prefix in _PREFIXES]
   filtered = any(is_there(directory, file) for file in lists)
   rows: Rows = {}
@@ -208,18 +207,11 @@ def _read_lists(
         problems.add(file, 'not "<image>.png <line>" or "<line> <image> basic"', f"line {number}")
         continue
       if at < len(texts):
-        rows[split].append((image, " ".join(clean(texts[at]).split())))
+        rows[split].append((image, " ".join(split_words(texts[at]))))
       elif texts:  # a missing list is one problem, not one for each row
         problems.add(file, f"line that {formulas} of {len(texts):,} lines lacks", f"{image} ({at})")
     _check_repeats(file, rows[split], problems, allowed=REPEATED.get(split, 0))
   return rows, FILTERED if filtered else PUBLISHED
-
-
-def _words_of_raw(formula: str) -> str:
-  """Commands and characters of a formula as its author wrote it, without label and comment."""
-  formula = re.sub(r"\\label\s*\{[^}]*\}", "", formula.replace("\r", " "))
-  # A formula may begin with a comment sign and still be one: the published normaliser's rule.
-  return " ".join(tokenize(re.sub(r"(?<!\\)%.*", "", formula.lstrip().removeprefix("%"))))
 
 
 def _read_tables(directory: pathlib.Path, problems: Problems, render: bool) -> Rows:
