@@ -3,7 +3,7 @@ r"""A small BTTR on generated formulas: what `make demo` trains.
   python -m data_pipelines.prepare synthetic --data_dir=workdirs/data
   python -m mmjax.main --config=configs/demo/bttr.py --workdir=workdirs/demo
 
-351,835 parameters, 1,256 steps of 32; 71.8 % ExpRate on the test split (RESULTS.md).
+351,835 parameters, 1,570 steps of 32; 82.8 % ExpRate on the test split (RESULTS.md).
 """
 
 from configs import base
