@@ -205,7 +205,9 @@ def test_paraphrases_are_packed_once(tmp_path, monkeypatch):
     monkeypatch.setattr(data, "_pack", None)  # the second time finds what the first time left
 
 
-@pytest.mark.parametrize("content", [b"no gzip", gzip.compress(TABLE.encode())[:-20]])
+@pytest.mark.parametrize(
+    "content", [b"no gzip", gzip.compress(TABLE.encode())[:-20]], ids=["no gzip", "cut"]
+)
 def test_a_damaged_table_leaves_nothing(tmp_path, monkeypatch, content):
   monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
   table = tmp_path / "table.gz"
