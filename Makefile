@@ -1,4 +1,4 @@
-# make demo   environment, generated data, a small model trained and evaluated (about ten minutes)
+# make demo   environment, generated data, a small model trained and evaluated (a few minutes)
 # make test   environment and all tests
 # make lint   style and types
 
