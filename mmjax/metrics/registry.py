@@ -111,7 +111,7 @@ def choose(names: Iterable[str]) -> list[Choice]:
       before = chosen.get(owner[name], ())
       chosen[owner[name]] = None if before is None else (*before, name)
     else:
-      near = difflib.get_close_matches(name, [*METRICS, *owner], n=3)
+      near = difflib.get_close_matches(name, {**METRICS, **owner}, n=3)
       hint = f"did you mean {', '.join(near)}" if near else f"there are {', '.join(METRICS)}"
       raise ValueError(f"no metric {name!r}; {hint}")
   if not chosen:
