@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float
 from PIL import Image
 
 from mmjax.metrics import formula_pairs, formula_renderer
-from mmjax.metrics.measured import Measured, Scores
+from mmjax.metrics.measured import Measured, NotAvailableError, Scores
 from mmjax.text import latex, latex_tree, symbol_layout
 from mmjax.text.latex_tree import Array, Command, Group, Infix, Node, Script, Scripted, Symbol
 
@@ -82,13 +82,14 @@ def measure(
     symbols right.
 
   Raises:
-    ValueError: no samples, lengths that differ, a sample without reference, no reference that can
-      be typeset, or pdflatex or pdftoppm is not installed.
+    ValueError: no samples, lengths that differ, a sample without reference, or no reference that
+      can be typeset.
+    NotAvailableError: pdflatex or pdftoppm is not installed.
   """
   formula_pairs.check(references, hypotheses)
   missing = [p for p in _PROGRAMS if not shutil.which(p)]
   if missing:
-    raise ValueError(
+    raise NotAvailableError(
       f"CDM needs {' and '.join(missing)}; on Debian: apt-get install texlive-latex-extra "
       "poppler-utils")
   formulas = list(dict.fromkeys(

@@ -9,6 +9,10 @@ from jaxtyping import Float
 Scores = dict[str, Float[np.ndarray, "*R"]]
 
 
+class NotAvailableError(RuntimeError):
+  """A metric cannot be computed here; says what to install or to give."""
+
+
 class Measured(NamedTuple):
   """Statistics of N samples.
 

@@ -5,13 +5,9 @@ import importlib
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
-from mmjax.metrics.measured import Measured
+from mmjax.metrics.measured import Measured, NotAvailableError
 
 Preparation = Literal["caption", "formula", "raw"]
-
-
-class NotAvailableError(RuntimeError):
-  """A metric cannot be computed here, and why."""
 
 
 class Metric(NamedTuple):

@@ -17,16 +17,12 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from mmjax.metrics.measured import Measured, Scores
+from mmjax.metrics.measured import Measured, NotAvailableError, Scores
 
 _MODELS = ("stanford-corenlp-3.6.0.jar", "stanford-corenlp-3.6.0-models.jar")
 # The program writes its answer with Java's JavaScript engine, which left Java after version 14.
 _JAVA = range(8, 15)
 _MEMORY = "8G"
-
-
-class NotAvailableError(RuntimeError):
-  """SPICE cannot run here; the message says what to install."""
 
 
 def measure(references: Sequence[Sequence[str]], hypotheses: Sequence[str]) -> Measured:

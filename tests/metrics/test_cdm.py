@@ -7,6 +7,7 @@ import pytest
 
 from mmjax.metrics import cdm
 from mmjax.metrics.cdm import Boxes, f1, locate
+from mmjax.metrics.measured import NotAvailableError
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ def test_nothing_that_can_be_typeset_is_refused(tex):
 
 def test_missing_programs_are_named(monkeypatch, tmp_path):
   monkeypatch.setenv("PATH", str(tmp_path))
-  with pytest.raises(ValueError, match="CDM needs pdflatex and pdftoppm; on Debian: apt-get"):
+  with pytest.raises(NotAvailableError, match="CDM needs pdflatex and pdftoppm; on Debian"):
     cdm.measure([["x"]], ["x"])
 
 
