@@ -17,6 +17,7 @@ from data_pipelines.batching import Bucket
 from mmjax import experiment, features, sharding, splits, train_state
 from mmjax.checkpoint import CheckpointError, read_run
 from mmjax.config import ConfigError, check_same_run
+from mmjax.decode.beam_search import NEGATIVE
 from mmjax.metrics.registry import NotAvailableError
 from mmjax.report.evaluation import write_evaluation
 from mmjax.text.vocabulary import Vocabulary
@@ -24,10 +25,22 @@ from mmjax.text.vocabulary import Vocabulary
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-  """A picture's best hypothesis."""
+  """A picture's best hypothesis, and the others with their scores."""
 
   words: list[str]
   score: float
+  others: list[tuple[list[str], float]]
+
+
+def best_first(decoded, row: int, vocabulary: Vocabulary) -> list[tuple[list[str], float]]:
+  """Words and score of each hypothesis of a row of `Decoded` (host arrays), best first."""
+  there = np.array(decoded.scores[row] > NEGATIVE / 2)
+  there[0] = True  # there is always an answer
+  return [
+      (vocabulary.decode(decoded.tokens[row, i, : decoded.lengths[row, i]]),
+       float(decoded.scores[row, i]))
+      for i in np.flatnonzero(there)
+  ]  # fmt: skip
 
 
 class Evaluator:
@@ -101,8 +114,8 @@ class Evaluator:
   def _collect(self, step: int, decoded, out: list) -> None:
     for row, record in enumerate(self.plan[step].records):
       if record >= 0:
-        words = self._vocabulary.decode(decoded.tokens[row, 0, : decoded.lengths[row, 0]])
-        out[record] = Prediction(words, float(decoded.scores[row, 0]))
+        (words, score), *others = best_first(decoded, row, self._vocabulary)
+        out[record] = Prediction(words, score, others)
 
 
 def _whole(arrays):
