@@ -191,6 +191,8 @@ def evaluate(
     folder = workdir / "evaluate" / split
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder, evaluator, predictions, scores)
+    if splits.has_captions(config):
+      return scores
     write_evaluation(
         folder,
         workdir,

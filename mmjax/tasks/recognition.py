@@ -169,7 +169,9 @@ class Task:
     """
     tokens_in, _ = self.frames(tokens, lengths)
     _, seen = self.model.apply(
-        variables, batch["image"], valid_pixels(batch), tokens_in, mutable=["intermediates"]
+        variables,
+        method=lambda model: model.decode(tokens_in, self.read(model, batch)),
+        mutable=["intermediates"],
     )
     maps = {
         tuple(map(int, re.findall(r"_(\d+)", jax.tree_util.keystr(path)))): leaf
@@ -177,9 +179,13 @@ class Task:
         if "'picture'" in jax.tree_util.keystr(path)
     }
     weights = maps[max(maps)][:, 0]  # [B, M, S]
+    return weights.reshape(*weights.shape[:2], *self.grid(batch, weights.shape[-1]))
+
+  def grid(self, batch: dict[str, Array], cells: int) -> tuple[int, int]:
+    """Rows and columns of the cells that pictures are encoded in."""
     height, width = batch["image"].shape[1:3]
-    stride = round((height * width / weights.shape[-1]) ** 0.5)
-    return weights.reshape(*weights.shape[:2], height // stride, width // stride)
+    stride = round((height * width / cells) ** 0.5)
+    return height // stride, width // stride
 
   def text(self, words: Sequence[str]) -> str:
     """What a reader gets for `words`."""
