@@ -113,7 +113,7 @@ def test_a_full_disk_is_said_before_anything_is_written(config, trained, monkeyp
   usage = shutil.disk_usage("/")._replace(free=10)
   monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
   small = configs.override(config, {"data.canvas": (48, 48)})
-  with pytest.raises(OSError, match="features of validation need .* make room"):
+  with pytest.raises(OSError, match=r"features of validation need .* make room"):
     api.evaluate(small, trained)
 
 

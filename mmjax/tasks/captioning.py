@@ -57,7 +57,8 @@ class Task(recognition.Task):
   def grid(self, batch: dict[str, Array], cells: int) -> tuple[int, int]:
     """Rows and columns of the cells that pictures are encoded in."""
     if "features" in batch:
-      return batch["features"].shape[1:3]
+      _, rows, columns, _ = batch["features"].shape
+      return rows, columns
     return super().grid(batch, cells)
 
   def targets(self, batch: dict[str, Array]) -> tuple[Int[Array, "B R M"], Int[Array, "B R M"]]:
