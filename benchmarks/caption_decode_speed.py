@@ -20,6 +20,7 @@ import torch
 
 from benchmarks import torch_sat
 from mmjax.convert import show_attend_tell as converter
+from mmjax.decode.options import DecodeOptions
 from mmjax.models.show_attend_tell import ShowAttendTell
 from mmjax.tasks.recognition import Task
 from mmjax.text.vocabulary import Vocabulary
@@ -44,7 +45,11 @@ def main() -> None:
   state = {k: v.numpy().copy() for k, v in twin.state_dict().items()}
   model = ShowAttendTell(vocabulary_size=a.words)
   variables = jax.tree.map(jnp.asarray, converter.convert(state))
-  task = Task(model, Vocabulary(()), a.beam, a.max_length, length_penalty=0.0)
+  task = Task(
+      model,
+      Vocabulary(()),
+      DecodeOptions(beam=a.beam, max_length=a.max_length, length_penalty=0.0),
+  )
   side = round(a.cells**0.5)
   shape = (a.pictures // a.batch, a.batch, side, side, a.channels)
   values = np.random.default_rng(1).normal(0, 2, shape)
