@@ -93,7 +93,7 @@ def get_config() -> ConfigDict:
   c.decode.no_repeat = 0  # no run of so many tokens twice in a text; 0: any
   c.decode.no_double = False  # no token twice in a row
   c.decode.ban_unknown = True  # <unk> is never written
-  c.decode.grammar = False  # formulas: only well-formed LaTeX, written left to right
+  c.decode.grammar = False  # formulas: well-formed LaTeX alone
 
   c.evaluate = ConfigDict()
   c.evaluate.split = "validation"

@@ -78,7 +78,7 @@ def beam_search(
     stops: Sequence[Words],
     beam: int,
     max_length: int,
-    constraints: Sequence[Constraint] = (),
+    constraints: Sequence[Constraint | None] = (),
     diversity: float = 0.0,
 ) -> Hypotheses:
   """Searches G = len(starts) times in each picture, each time with its own start and stop token.
@@ -103,8 +103,7 @@ def beam_search(
     stops: token that ends a hypothesis of a search, or several that do.
     beam: K.
     max_length: most tokens of a hypothesis.
-    constraints: one for each search, or none: the words that may come next. Where none may, the
-      stop may.
+    constraints: of each search, or (); the words that may come next. Where none may, the stop may.
     diversity: see above; 0 for searches of their own.
 
   Returns:
@@ -147,7 +146,7 @@ def normalised_beam_search(
     ending: Ending = "candidate",
     cut: bool = False,
     counted: int = 0,
-    constraints: Sequence[Constraint] = (),
+    constraints: Sequence[Constraint | None] = (),
 ) -> Hypotheses:
   """As `beam_search`, but finished hypotheses take no place and are compared by length.
 
@@ -235,7 +234,7 @@ def _search(
     max_length: int,
     width: int,
     keep: Callable[[_Beams, _Candidates], _Kept],
-    constraints: Sequence[Constraint],
+    constraints: Sequence[Constraint | None],
     diversity: float,
 ) -> _Beams:
   """Extends the hypotheses until all searches are over; `keep` rules on `width` candidates."""
@@ -261,7 +260,7 @@ def _search(
         done=Hypotheses(empty, nothing, jnp.zeros((batch, groups, beam), jnp.int32)),
         finished=jnp.where(real[:, None], 0, beam) * jnp.ones((1, groups), jnp.int32),
         cache=cache,
-        allowed=tuple(constraint.init(batch, beam) for constraint in constraints),
+        allowed=tuple(c.init(batch, beam) if c else None for c in constraints),
     )
 
   def grow(beams: _Beams, length: int) -> _Beams:
@@ -278,8 +277,10 @@ def _search(
     vocabulary = logits.shape[-1]
     log_probs = jax.nn.log_softmax(logits.astype(jnp.float32))
     log_probs = log_probs.reshape(batch, groups, beam, vocabulary)
-    if constraints:
-      allowed = jnp.stack([c.mask(s) for c, s in zip(constraints, beams.allowed)], 1)
+    if any(constraints):
+      all_words = jnp.ones((batch, beam, vocabulary), bool)
+      masks = [c.mask(s) if c else all_words for c, s in zip(constraints, beams.allowed)]
+      allowed = jnp.stack(masks, 1)
       log_probs = jnp.where(or_stop(allowed, stop[:, None]), log_probs, NEGATIVE)
     candidates = beams.scores[..., None] + log_probs
     if diversity:
@@ -304,7 +305,7 @@ def _search(
         finished=kept.finished,
         cache=_take_rows(cache, source),
         allowed=tuple(
-            c.advance(_take_rows(state, parent[:, g]), token[:, g])
+            c.advance(_take_rows(state, parent[:, g]), token[:, g]) if c else None
             for g, (c, state) in enumerate(zip(constraints, beams.allowed))
         ),
     )

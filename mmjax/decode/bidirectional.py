@@ -83,7 +83,8 @@ def bidirectional_search(
     max_length: int,
     length_penalty: float,
     normalise: Normalise = "sum",
-    constraints: Sequence[Constraint] = (),
+    constraints: Sequence[Constraint | None] = (),
+    accept: Callable[[Int[Array, "B K L"], Int[Array, "B K"]], Bool[Array, "B K"]] | None = None,
 ) -> Decoded:
   """Beam search in both directions; each direction's hypotheses are scored by the other as well.
 
@@ -98,7 +99,9 @@ def bidirectional_search(
     decode: teacher-forced logits of [B, R, M] decoder inputs.
     length_penalty: exponent of the length; 0 compares sums.
     normalise: what is divided by the length.
-    constraints: one for each direction, or none.
+    constraints: of each direction, or ().
+    accept: whether texts found from right to left count, of tokens in reading order and lengths;
+      default all do.
 
   Returns:
     2 * beam hypotheses a picture, best first, in reading order.
@@ -116,6 +119,9 @@ def bidirectional_search(
     total = total / jnp.maximum(found.lengths, 1) ** length_penalty
   total = jnp.where(found.scores > NEGATIVE / 2, total, NEGATIVE)
   backward = reverse(found.tokens[:, 1], found.lengths[:, 1])
+  if accept is not None:
+    counts = accept(backward, found.lengths[:, 1])
+    total = total.at[:, 1].set(jnp.where(counts, total[:, 1], NEGATIVE))
   tokens = jnp.concatenate([found.tokens[:, 0], backward], 1)
   lengths = found.lengths.reshape(tokens.shape[:2])
   scores, order = jax.lax.top_k(total.reshape(tokens.shape[:2]), tokens.shape[1])

@@ -43,6 +43,9 @@ class DecodeOptions:
         raise self._wrong(key, f"use {minimum} or more")
     if not 0 < self.top_p <= 1:
       raise self._wrong("top_p", "it is a share above 0; 1 draws from all words")
+    for key in ("no_repeat", "no_double"):
+      if self.grammar and getattr(self, key):
+        raise self._wrong(key, "decode.grammar is True, which must be free to close every brace")
     if self.min_length > self.max_length:
       raise self._wrong("min_length", f"decode.max_length is {self.max_length}")
     if self.groups > 1 and self.strategy != "diverse":

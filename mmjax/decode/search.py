@@ -10,6 +10,7 @@ from mmjax.decode import constraints
 from mmjax.decode.beam_search import NEGATIVE, Cache, Step, beam_search, normalised_beam_search
 from mmjax.decode.bidirectional import Decoded
 from mmjax.decode.constraints import Constraint
+from mmjax.decode.latex_grammar import LatexGrammar
 from mmjax.decode.options import DecodeOptions
 from mmjax.decode.sampling import sample
 from mmjax.text.vocabulary import EOS, SOS, UNKNOWN, Vocabulary
@@ -37,13 +38,13 @@ def search(
     vocabulary: its words, for rules that know them.
     key: of the draws of "sample"; without one they are the same in every call.
   """
-  rules = rules_of(options, vocabulary, EOS)
+  rule = rule_of(options, vocabulary, EOS)
   if options.strategy == "sample":
     drawn = sample(
         step, cache_of, jax.random.key(0) if key is None else key, real,
         start=SOS, stop=EOS, samples=options.samples, max_length=options.max_length,
         temperature=options.temperature, top_k=options.top_k, top_p=options.top_p,
-        constraint=rules[0] if rules else None,
+        constraint=rule,
     )  # fmt: skip
     scores = _by_length(drawn.log_probs.sum(-1), drawn.lengths, options)
     return _ranked(drawn.tokens, jnp.where(real[:, None], scores, NEGATIVE), drawn.lengths)
@@ -51,13 +52,13 @@ def search(
   if options.normalise == "each":
     found = normalised_beam_search(
         step, cache_of, real, starts=(SOS,), stops=(EOS,), beam=options.beam,
-        max_length=options.max_length, length_penalty=options.length_penalty, constraints=rules,
+        max_length=options.max_length, length_penalty=options.length_penalty, constraints=(rule,),
     )  # fmt: skip
     scores = found.scores
   else:
     found = beam_search(
         step, cache_of, real, starts=(SOS,) * groups, stops=(EOS,) * groups,
-        beam=options.beam // groups, max_length=options.max_length, constraints=rules * groups,
+        beam=options.beam // groups, max_length=options.max_length, constraints=(rule,) * groups,
         diversity=options.diversity if groups > 1 else 0.0,
     )  # fmt: skip
     scores = _by_length(found.scores, found.lengths, options)
@@ -65,19 +66,19 @@ def search(
   return _ranked(flat(found.tokens), flat(scores), flat(found.lengths))
 
 
-def rules_of(
+def rule_of(
     options: DecodeOptions, vocabulary: Vocabulary, stop: int, *, backward: bool = False
-) -> tuple[Constraint, ...]:
-  """The constraint of a search that ends with `stop`, as a tuple of one, or of none.
+) -> Constraint | None:
+  """All that a search has to observe, None where that is nothing.
 
   Args:
     options: with the rules that are wanted.
     vocabulary: its words.
     stop: of the search.
-    backward: words are written from the last to the first.
+    backward: it writes from the last word to the first, where `grammar` is no rule.
 
   Raises:
-    ValueError: the vocabulary has too few words of LaTeX for `grammar`.
+    ValueError: `grammar` is wanted, and the vocabulary is not one of LaTeX.
   """
   size, rules = len(vocabulary), list[Constraint]()
   if options.min_length:
@@ -88,6 +89,8 @@ def rules_of(
     rules.append(constraints.NoWordTwice(size))
   if options.ban_unknown and UNKNOWN in vocabulary.words:
     rules.append(constraints.Banned((*vocabulary.encode([UNKNOWN]),), size))
+  if options.grammar and not backward:
+    rules.append(LatexGrammar(vocabulary, options.max_length))
   return constraints.combine(rules)
 
 

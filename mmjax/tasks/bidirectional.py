@@ -12,7 +12,8 @@ from mmjax.decode.bidirectional import (
   bidirectional_search,
   both_directions,
 )
-from mmjax.decode.search import rules_of
+from mmjax.decode.latex_grammar import LatexGrammar, accepts
+from mmjax.decode.search import rule_of
 from mmjax.tasks import recognition
 
 
@@ -39,9 +40,9 @@ class Task(recognition.Task):
     call: Any = functools.partial(self.model.apply, variables)
     options = self.decode
     rows = 2 * options.beam
-    forward, backward = (
-        rules_of(options, self.vocabulary, stop, backward=stop == STOPS[1]) for stop in STOPS
-    )
+    accept = None
+    if options.grammar:
+      accept = functools.partial(accepts, LatexGrammar(self.vocabulary, options.max_length))
     shared, _ = call(memory, rows, 1, method="init_cache")
     return bidirectional_search(
         lambda tokens, at, cache: call(tokens, at, cache, shared, method="step"),
@@ -52,5 +53,9 @@ class Task(recognition.Task):
         max_length=options.max_length,
         length_penalty=options.length_penalty,
         normalise=options.normalise,
-        constraints=forward + backward,
+        constraints=[
+            rule_of(options, self.vocabulary, stop, backward=backward)
+            for backward, stop in enumerate(STOPS)
+        ],
+        accept=accept,
     )

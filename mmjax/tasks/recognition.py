@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float, Int
 from mmjax import losses
 from mmjax.decode.bidirectional import Decoded, frame
 from mmjax.decode.options import DecodeOptions
-from mmjax.decode.search import search
+from mmjax.decode.search import rule_of, search
 from mmjax.metrics import registry
 from mmjax.metrics.exprate import per_sample
 from mmjax.text import latex
@@ -61,6 +61,7 @@ class Task:
 
   def __post_init__(self):
     registry.choose(self.metrics)  # an unknown name must not wait for the first evaluation
+    rule_of(self.decode, self.vocabulary, EOS)  # nor must a vocabulary that does not suit it
     needed = ("encode", "decode", "init_cache", "step")
     lacks = [name for name in needed if not hasattr(type(self.model), name)]
     if lacks:

@@ -21,6 +21,7 @@ def test_the_base_config_has_every_key_and_the_defaults():
         ({"temperature": -1.0}, "decode.temperature is -1.0; use 0 or more"),
         ({"top_p": 0.0}, "decode.top_p is 0.0; it is a share"),
         ({"min_length": 300}, "decode.min_length is 300; decode.max_length is 200"),
+        ({"grammar": True, "no_repeat": 3}, "decode.no_repeat is 3; decode.grammar is True"),
         ({"groups": 2}, "decode.groups is 2; only decode.strategy"),
         ({"strategy": "diverse", "groups": 3}, "decode.groups is 3; decode.beam is 10"),
         ({"strategy": "diverse", "normalise": "each"}, "decode.normalise is 'each'"),

@@ -94,20 +94,13 @@ def test_a_model_that_writes_trees_is_refused():
     tasks.build("recognition", model=model, vocabulary=VOCABULARY)
 
 
-def test_all_strategies_give_texts_best_first(batch):
-  variables = jax.jit(TASK.init)(jax.random.key(1))
-  diverse = dict(strategy="diverse", groups=2, beam=2, diversity=20.0)
-  for changes in (diverse, dict(strategy="sample", samples=2, temperature=5.0)):
-    options = DecodeOptions(max_length=4, **changes)
-    task = tasks.build("recognition", model=MODEL, vocabulary=VOCABULARY, decode=options)
-    found = task.predict(variables, batch)
-    assert found.tokens.shape == (4, 2, 4)
-    scores = np.asarray(found.scores)
-    assert (scores[:, :-1] >= scores[:, 1:]).all() and (scores > -100).all()
-    assert (np.asarray(found.tokens[:, 0]) != np.asarray(found.tokens[:, 1])).any()
-
-
 def test_both_directions_know_the_beam_alone():
   options = DecodeOptions(strategy="sample")
   with pytest.raises(ValueError, match=r"config.decode.strategy is 'sample'; the task that reads"):
     tasks.build("bidirectional", model=MODEL, vocabulary=VOCABULARY, decode=options)
+
+
+def test_a_grammar_needs_a_vocabulary_of_latex():
+  options = DecodeOptions(grammar=True)
+  with pytest.raises(ValueError, match=r"config.decode.grammar is True, but the vocabulary lacks"):
+    recognition.Task(MODEL, Vocabulary(("a", "dog")), options)
