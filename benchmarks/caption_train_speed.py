@@ -189,7 +189,7 @@ def main() -> None:
   live = sum(int((b.tokens_out != PAD).sum()) for b in batches)
   computed = sum(b.tokens_in.size for b in batches)
   print(f"{len(batches)} batches of {a.pictures} pictures x {a.rows} captions, {a.cells} cells of"
-        f" {a.channels}, {a.words} words, {live / computed:.0%} of our places are words")  # fmt: skip
+        f" {a.channels}; {live / computed:.0%} of our places are words")  # fmt: skip
   mine, other = (captions * a.batches / sum(t) for t in (a_times, b_times))
   print(f"ours     {mine:7.1f} captions/s")
   print(f"PyTorch  {other:7.1f} captions/s")
