@@ -38,12 +38,12 @@ class Evaluator:
   """
 
   def __init__(
-      self, config: ConfigDict, builder, split: str, vocabulary: Vocabulary, task, mesh,
+      self, config: ConfigDict, builder, split: str, task, mesh,
       buckets: Sequence[Bucket] | None = None,
   ):  # fmt: skip
     self.task, self.mesh = task, mesh
-    self._vocabulary, self._config = vocabulary, config
-    self.split = experiment.load_split(config, builder, split, vocabulary)
+    self._config = config
+    self.split = experiment.load_split(config, builder, split, task)
     options = experiment.data_options(config, mesh, train=False)
     self.plan = self.split.plan(options, train=False, buckets=buckets)
     self._check_metric()
@@ -104,7 +104,7 @@ class Evaluator:
   def _collect(self, step: int, decoded, out: list) -> None:
     for row, record in enumerate(self.plan[step].records):
       if record >= 0:
-        words = self._vocabulary.decode(decoded.tokens[row, 0, : decoded.lengths[row, 0]])
+        words = self.task.decode_words(decoded.tokens[row, 0, : decoded.lengths[row, 0]])
         out[record] = Prediction(words, float(decoded.scores[row, 0]))
 
 
@@ -175,7 +175,7 @@ def evaluate(
         " evaluate on a data set with the vocabulary of the run, or train on this one"
     )
   buckets = [Bucket(*b) for b in (read_run(workdir) or {}).get("evaluation_buckets", [])]
-  evaluator = Evaluator(config, builder, split, vocabulary, task, mesh, buckets or None)
+  evaluator = Evaluator(config, builder, split, task, mesh, buckets or None)
   scores, predictions = evaluator.run(variables)
   dropped = predictions.count(None)
   scores |= {"pictures": len(predictions), "dropped": dropped, "step": at}
@@ -192,11 +192,16 @@ def evaluate(
         scores,
         title=f"{config.model.name} on {config.data.name}, {split}",
         subtitle=f"checkpoint of step {at}; beam {config.decode.beam}; {len(predictions)} pictures"
-        + (f", {dropped} over the size limits and counted as wrong" if dropped else ""),
+        + (f", {dropped} {_why_dropped(evaluator.split)} and counted as wrong" if dropped else ""),
         count=config.evaluate.report_samples,
         notes={"workdir": str(workdir), **experiment.versions()},
     )
   return scores
+
+
+def _why_dropped(split: experiment.Split) -> str:
+  beyond = f" or beyond what the model can write ({split.unwritable})" if split.unwritable else ""
+  return f"over the size limits{beyond}"
 
 
 def _write(folder: Path, evaluator: Evaluator, predictions, scores: dict[str, float]) -> None:

@@ -4,8 +4,10 @@ import dataclasses
 import importlib.metadata
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import jax
+import numpy as np
 import tensorflow_datasets as tfds
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
@@ -14,7 +16,7 @@ from data_pipelines import datasets
 from data_pipelines.augment import Augment
 from data_pipelines.batching import Options, Plan
 from data_pipelines.index import RecordIndex, check_split, load_index
-from data_pipelines.pipeline import Records, encode_texts
+from data_pipelines.pipeline import Records
 from data_pipelines.transforms import Resize
 from mmjax import convert, models, optim, sharding, tasks, train_state
 from mmjax.config import ConfigError
@@ -28,7 +30,12 @@ class Split:
   name: str
   index: RecordIndex
   records: Records
-  tokens: list[list[int]]
+  tokens: list[Any]  # of each record as the task has them; None where it cannot write the text
+
+  @property
+  def unwritable(self) -> int:
+    """Records that the task cannot write; every plan drops them."""
+    return sum(t is None for t in self.tokens)
 
   def plan(self, options: Options, **kwargs) -> Plan:
     """The batches of this split.
@@ -36,8 +43,9 @@ class Split:
     Raises:
       ConfigError: the sizes of the config leave no records, or do not divide among devices.
     """
+    lengths = np.array([-1 if t is None else len(t) for t in self.tokens], np.int32)
     try:
-      return Plan(self.index.sizes, self.index.lengths, options, **kwargs)
+      return Plan(self.index.sizes, lengths, options, **kwargs)
     except ValueError as e:
       raise ConfigError(f"{self.name}: {e}") from e
 
@@ -65,8 +73,8 @@ def require_split(builder, name: str) -> None:
     raise ConfigError(str(e)) from e
 
 
-def load_split(config: ConfigDict, builder, name: str, vocabulary: Vocabulary) -> Split:
-  """Sizes, texts and (lazily) pictures of one split.
+def load_split(config: ConfigDict, builder, name: str, task) -> Split:
+  """Sizes, texts as `task` has them, and (lazily) pictures of one split.
 
   Raises:
     ConfigError: no such split.
@@ -78,7 +86,7 @@ def load_split(config: ConfigDict, builder, name: str, vocabulary: Vocabulary) -
   records = Records(builder.as_data_source(name, decoders=undecoded), index.ids)
   if config.data.in_memory:
     records.hold()
-  return Split(name, index, records, encode_texts(index.texts, vocabulary))
+  return Split(name, index, records, task.encode_texts(index.texts))
 
 
 def data_options(config: ConfigDict, mesh: Mesh, *, train: bool) -> Options:

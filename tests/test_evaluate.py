@@ -73,7 +73,7 @@ def test_attention_is_a_distribution_over_the_cells_of_the_picture(trained, tiny
   mesh = experiment.make_mesh(tiny_config)
   task, variables, vocabulary, _ = load_trained(tiny_config, trained, None, mesh)
   builder = experiment.open_dataset(tiny_config)
-  evaluator = Evaluator(tiny_config, builder, "validation", vocabulary, task, mesh)
+  evaluator = Evaluator(tiny_config, builder, "validation", task, mesh)
   written = {i: p for i, p in enumerate(evaluator.run(variables)[1]) if p}
   seen = attention_maps(evaluator, variables, written)
   assert seen.keys() == written.keys()

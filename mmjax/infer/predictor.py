@@ -78,7 +78,7 @@ class Predictor:
       decoded = jax.device_get(self.task.predict(self.variables, batch))
       for row, record in enumerate(plan[step].records):
         if record >= 0:
-          words = self.vocabulary.decode(decoded.tokens[row, 0, : decoded.lengths[row, 0]])
+          words = self.task.decode_words(decoded.tokens[row, 0, : decoded.lengths[row, 0]])
           score = float(decoded.scores[row, 0])
           answers[record] = Answer(detokenize(words), score, tuple(words))
     return answers

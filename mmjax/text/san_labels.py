@@ -25,7 +25,8 @@ from jaxtyping import Int32
 from mmjax.text import latex, latex_tree
 from mmjax.text.vocabulary import UnknownWordError
 
-EOS, SOS, STRUCT = "<eos>", "<sos>", "struct"
+END, START, OPEN = "<eos>", "<sos>", "struct"
+EOS, SOS, STRUCT = range(3)  # their numbers
 RELATIONS = ("above", "below", "sub", "sup", "L-sup", "inside", "right")
 ABOVE, BELOW, SUB, SUP, LEFT_SUP, INSIDE, RIGHT = RELATIONS
 
@@ -106,7 +107,7 @@ class _Reader:
     self._tokens, self._published = tokens, published
     self._at = 0
     self._rows: list[Row] = []
-    self._chains = [_Chain(0, SOS)]
+    self._chains = [_Chain(0, START)]
 
   def rows(self) -> list[Row]:
     for self._at, token in enumerate(self._tokens):
@@ -175,7 +176,7 @@ class _Reader:
   def _open(self, chain: _Chain, relation: str) -> None:
     """Adds a relation to the last symbol's structures."""
     if not chain.struct:
-      self._rows.append(Row(STRUCT, chain.parent, chain.parent_word))
+      self._rows.append(Row(OPEN, chain.parent, chain.parent_word))
       chain.struct = len(self._rows)
     row = self._rows[chain.struct - 1]
     there = {*row.relations, relation}
@@ -184,7 +185,7 @@ class _Reader:
 
   def _end(self, chain: _Chain) -> None:
     if not chain.struct:
-      self._rows.append(Row(EOS, chain.parent, chain.parent_word))
+      self._rows.append(Row(END, chain.parent, chain.parent_word))
 
 
 def latex_of(rows: Sequence[Row]) -> list[str]:
@@ -205,7 +206,7 @@ class _Writer:
     self._next: dict[int, int] = {}  # the row that goes on from a symbol
     self._chains: dict[int, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for number, row in enumerate(rows, 1):
-      if row.parent and rows[row.parent - 1].word == STRUCT:
+      if row.parent and rows[row.parent - 1].word == OPEN:
         self._chains[row.parent][row.parent_word].append(number)
       else:
         self._next[row.parent] = number
@@ -226,12 +227,12 @@ class _Writer:
 
     `marks` are the scripts that stand before, at the base that a prime would belong to.
     """
-    row = self._rows[number - 1] if number else Row(EOS, 0, SOS)
-    if row.word == EOS:
+    row = self._rows[number - 1] if number else Row(END, 0, START)
+    if row.word == END:
       return []
-    head, struct = (["{", "}"], number) if row.word == STRUCT else ([row.word], 0)
+    head, struct = (["{", "}"], number) if row.word == OPEN else ([row.word], 0)
     follower = self._next.get(number, 0) if not struct else 0
-    if follower and self._rows[follower - 1].word == STRUCT:
+    if follower and self._rows[follower - 1].word == OPEN:
       struct, follower = follower, 0
     chains = dict(self._chains.get(struct, {}))
     right = chains.pop(RIGHT, [])
@@ -321,7 +322,7 @@ class TreeWords:
 
   @property
   def all(self) -> tuple[str, ...]:
-    return (EOS, SOS, STRUCT, *self.symbols, *RELATIONS)
+    return (END, START, OPEN, *self.symbols, *RELATIONS)
 
   def encode(self, rows: Sequence[Row]) -> Int32[np.ndarray, "n 4"]:
     """Word, parent, parent's word, and relations as bits (1 `above`, 2 `below`, ...) of each row.
