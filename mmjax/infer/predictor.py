@@ -79,7 +79,7 @@ class Predictor:
       decoded = jax.device_get(self.task.predict(self.variables, batch))
       for row, record in enumerate(plan[step].records):
         if record >= 0:
-          hypotheses = best_first(decoded, row, self.vocabulary)
+          hypotheses = best_first(decoded, row, self.task)
           words, score = hypotheses[0]
           others = tuple((self.task.text(w), s) for w, s in hypotheses[1:])
           answers[record] = Answer(self.task.text(words), score, tuple(words), others=others)

@@ -58,7 +58,7 @@ def write_evaluation(
             score=p.score if p else -math.inf,
             distance=distances[i],
             attention=maps,
-            tokens=(*p.words, "end") if maps is not None else (),
+            tokens=tuple(evaluator.task.step_names(p.words)) if maps is not None else (),
         )
     )
   curves = tuple(
@@ -73,33 +73,38 @@ def write_evaluation(
 def attention_maps(
     evaluator, variables, predictions: dict[int, Any]
 ) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-  """Each picture as the model sees it, and the attention [tokens + 1, h, w] over its cells."""
+  """Each picture as the model sees it, and the attention [steps, h, w] over its cells.
+
+  Hypotheses that the task cannot write again, as a tree that was cut off, are left out.
+  """
   if jax.process_count() > 1:  # the other processes are not here to compute their part
     return {}
-  vocabulary = evaluator.task.vocabulary
-  records = evaluator.split.records
+  task, records = evaluator.task, evaluator.split.records
   load = LoadBatch(records, [[]] * len(records.ids), 0, 1)
-  longest = max((len(p.words) for p in predictions.values()), default=0)
+  texts = task.encode_texts([" ".join(p.words) for p in predictions.values()])
+  written = {i: np.array(t, np.int32) for i, t in zip(predictions, texts) if t is not None}
+  longest = max(map(len, written.values()), default=0)
   seen: dict[int, tuple[np.ndarray, np.ndarray]] = {}
   for step in range(len(evaluator.plan)):
     planned = evaluator.plan[step]
-    rows = [(row, int(r)) for row, r in enumerate(planned.records) if r in predictions]
+    rows = [(row, int(r)) for row, r in enumerate(planned.records) if r in written]
     if not rows:
       continue
-    tokens = np.zeros((len(planned.records), longest), np.int32)
+    numbers = written[rows[0][1]].shape[1:]
+    tokens = np.zeros((len(planned.records), longest, *numbers), np.int32)
     lengths = np.zeros(len(planned.records), np.int32)
     for row, record in rows:
-      words = predictions[record].words
-      tokens[row, : len(words)] = vocabulary.encode(words)
-      lengths[row] = len(words)
+      lengths[row] = len(written[record])
+      tokens[row, : lengths[row]] = written[record]
     arrays = load.map(planned) | {"written": tokens, "written_length": lengths}
     batch = sharding.place_batch(arrays, evaluator.mesh)
     weights = jax.device_get(
-        evaluator.task.attention(variables, batch, batch["written"], batch["written_length"])
+        task.attention(variables, batch, batch["written"], batch["written_length"])
     )
     stride = planned.bucket.height // weights.shape[2]
     for row, record in rows:
       height, width = map(int, planned.sizes[row])
-      cells = weights[row, : lengths[row] + 1, : -(-height // stride), : -(-width // stride)]
+      steps = len(task.step_names(predictions[record].words))
+      cells = weights[row, :steps, : -(-height // stride), : -(-width // stride)]
       seen[record] = arrays["image"][row, :height, :width, 0], cells
   return seen
