@@ -4,10 +4,8 @@ Reference: Cho et al., 2022, Fine-grained image captioning with CLIP reward; its
 Luo's self-critical captioning code, which are Rush's annotated Transformer.
 """
 
-import functools
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
@@ -17,10 +15,9 @@ from mmjax.modules.dropout import Dropout
 from mmjax.modules.initializers import partitioned
 from mmjax.modules.norm import UnbiasedLayerNorm
 from mmjax.modules.position import word_positions
-from mmjax.modules.transformer import Attention, KeysValues
+from mmjax.modules.prenorm import XAVIER, Layer, dense
+from mmjax.modules.transformer import KeysValues
 from mmjax.text.vocabulary import PAD
-
-XAVIER = nn.initializers.xavier_uniform()
 
 
 class Memory(NamedTuple):
@@ -35,96 +32,6 @@ class Shared(NamedTuple):
 
   pictures: tuple[KeysValues, ...]
   valid: Bool[Array, "B S"]
-
-
-class FeedForward(nn.Module):
-  """linear2(dropout(relu(linear1 x)))."""
-
-  width: int
-  hidden: int
-  dropout: float
-  dtype: DTypeLike
-
-  @nn.compact
-  def __call__(self, x: Float[Array, "*B D"], *, train: bool) -> Float[Array, "*B D"]:
-    hidden = _dense(self.hidden, self.dtype, "linear1", "embed", "mlp")(x)
-    hidden = Dropout(self.dropout)(nn.relu(hidden), train=train)
-    return _dense(self.width, self.dtype, "linear2", "mlp", "embed")(hidden)
-
-
-def _dense(features: int, dtype: DTypeLike, name: str | None, *axes: str | None) -> nn.Dense:
-  return nn.Dense(
-      features,
-      dtype=dtype,
-      kernel_init=partitioned(XAVIER, *axes),
-      bias_init=partitioned(nn.initializers.zeros, axes[-1]),
-      name=name,
-  )
-
-
-class Layer(nn.Module):
-  """x += attention(norm x) once or twice, x += feed-forward(norm x).
-
-  Attributes:
-    crosses: it looks at a picture too: a layer of the decoder.
-  """
-
-  width: int
-  heads: int
-  hidden: int
-  dropout: float
-  dtype: DTypeLike
-  crosses: bool
-
-  def setup(self):
-    attention = functools.partial(
-        Attention, self.width, self.heads, self.dropout, self.dtype, XAVIER, XAVIER)  # fmt: skip
-    norm = functools.partial(UnbiasedLayerNorm, dtype=self.dtype)
-    self.self_attention, self.norm1 = attention(), norm()
-    if self.crosses:
-      self.cross_attention, self.norm2 = attention(), norm()
-    self.feed_forward, self.norm3 = (
-        FeedForward(self.width, self.hidden, self.dropout, self.dtype), norm())  # fmt: skip
-    self.drop = Dropout(self.dropout)
-
-  def __call__(
-      self,
-      x: Float[Array, "B R T D"],
-      seen: Bool[Array, "*#B T T"],
-      picture: KeysValues | None = None,
-      valid: Bool[Array, "B S"] | None = None,
-      *,
-      train: bool,
-  ) -> Float[Array, "B R T D"]:
-    """All places at once; `seen` is True where one may look at another."""
-    normed = self.norm1(x)
-    words = self.self_attention.project(normed)
-    return self._attend(x, normed, words, seen, picture, valid, train)
-
-  def step(
-      self,
-      x: Float[Array, "B R 1 D"],
-      position: Int[Array, ""],
-      cache: KeysValues,
-      picture: KeysValues,
-      valid: Bool[Array, "B S"],
-  ) -> tuple[Float[Array, "B R 1 D"], KeysValues]:
-    """One word, at `position`; `cache` holds the words before it and gets this one."""
-    normed = self.norm1(x)
-    new = self.self_attention.project(normed)
-    put = lambda old, n: jax.lax.dynamic_update_slice_in_dim(old, n.astype(old.dtype), position, 2)
-    words = KeysValues(*map(put, cache, new))
-    seen = (jnp.arange(words.keys.shape[2]) <= position)[None]
-    return self._attend(x, normed, words, seen, picture, valid, False), words
-
-  def _attend(self, x, normed, words, seen, picture, valid, train):
-    drop = lambda y: self.drop(y, train=train)
-    x = x + drop(self.self_attention.over_words(normed, words, seen, train=train))
-    if self.crosses:
-      x = x + drop(
-          self.cross_attention.over_picture(self.norm2(x), picture, valid, train=train)[0]
-      )
-    return x + drop(self.feed_forward(self.norm3(x), train=train))
 
 
 class ClipRewardCaptioner(nn.Module):
@@ -160,7 +67,7 @@ class ClipRewardCaptioner(nn.Module):
         Layer(self.width, self.heads, self.hidden, self.dropout, self.dtype, crosses)
         for _ in range(self.layers)
     ]
-    self.feature_proj = _dense(self.width, self.dtype, None, None, "embed")
+    self.feature_proj = dense(self.width, self.dtype, None, None, "embed")
     self.encoder, self.encoder_norm = layers(False), UnbiasedLayerNorm(dtype=self.dtype)
     self.word_embed = nn.Embed(
         self.vocabulary_size,
@@ -169,7 +76,7 @@ class ClipRewardCaptioner(nn.Module):
         embedding_init=partitioned(XAVIER, "vocab", "embed"),
     )
     self.decoder, self.decoder_norm = layers(True), UnbiasedLayerNorm(dtype=self.dtype)
-    self.word_proj = _dense(self.vocabulary_size, jnp.float32, None, "embed", "vocab")
+    self.word_proj = dense(self.vocabulary_size, jnp.float32, None, "embed", "vocab")
     self.drop, self.feature_drop = Dropout(self.dropout), Dropout(self.feature_dropout)
 
   def __call__(
