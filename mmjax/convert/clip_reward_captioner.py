@@ -39,18 +39,20 @@ def convert(arrays: dict[str, np.ndarray], *, heads: int = 8) -> dict:
   w = sd.Weights(arrays, "att_embed.0.weight")
   w.ignore(r"_vocab|_opt|.*\.pe")
   sd.linear(w, "att_embed.0", "feature_proj")
-  for part, attentions in (("encoder", ("self_attn",)), ("decoder", ("self_attn", "src_attn"))):
+  for part, ours, attentions in (
+      ("encoder", "picture", {"self_attn": "self_attention"}),
+      ("decoder", "decoder", {"self_attn": "self_attention", "src_attn": "cross_attention"}),
+  ):
     for (i,) in w.matches(rf"model\.{part}\.layers\.(\d+)\."):
-      old, new = f"model.{part}.layers.{i}", f"{part}_{i}"
-      for name in attentions:
-        ours = "self_attention" if name == "self_attn" else "cross_attention"
-        _attention(w, f"{old}.{name}", f"{new}/{ours}", heads)
+      old, new = f"model.{part}.layers.{i}", f"{ours}_{i}"
+      for name, attention in attentions.items():
+        _attention(w, f"{old}.{name}", f"{new}/{attention}", heads)
       for n in (1, 2):
         sd.linear(w, f"{old}.feed_forward.w_{n}", f"{new}/feed_forward/linear{n}")
       norms = ("norm1", "norm2", "norm3") if part == "decoder" else ("norm1", "norm3")
       for n, norm in enumerate(norms):
         _norm(w, f"{old}.sublayer.{n}.norm", f"{new}/{norm}")
-    _norm(w, f"model.{part}.norm", f"{part}_norm")
+    _norm(w, f"model.{part}.norm", f"{ours}_norm")
   words = w.take("model.tgt_embed.0.lut.weight", None, None)
   w.put("params/word_embed/embedding", np.concatenate([words[:1], words[:1], words]))
   kernel = w.take("model.generator.proj.weight", *words.shape)
@@ -62,9 +64,9 @@ def convert(arrays: dict[str, np.ndarray], *, heads: int = 8) -> dict:
 
 def _attention(w: sd.Weights, name: str, path: str, heads: int) -> None:
   """The linears 0, 1, 2, 3: query, key, value, output."""
-  width = w.take(f"{name}.linears.3.bias", None)
-  w.put(f"params/{path}/out/bias", width)
-  size = len(width)
+  bias = w.take(f"{name}.linears.3.bias", None)
+  w.put(f"params/{path}/out/bias", bias)
+  size = len(bias)
   if size % heads:
     raise sd.WeightsError(f"{name} has {size} channels, which {heads} heads do not divide")
   for i, part in enumerate(("query", "key", "value")):
@@ -81,7 +83,7 @@ def _norm(w: sd.Weights, name: str, path: str) -> None:
   w.put(f"params/{path}/bias", w.take(f"{name}.b_2", None))
 
 
-def ours(numbers: Int[np.ndarray, "B T"]) -> Int[np.ndarray, "B T"]:
+def as_ours(numbers: Int[np.ndarray, "B T"]) -> Int[np.ndarray, "B T"]:
   """The reference's rows of words and a closing 0, as ours: PAD behind the first end."""
   numbers = np.asarray(numbers)
   ended = np.cumsum(numbers == 0, -1)
@@ -128,7 +130,7 @@ def checks(sizes: dict, state: dict[str, np.ndarray], arrays: dict[str, np.ndarr
     if name == "beam":
       yield compare("beam_score", found.scores[:, 0], arrays["out/beam_score"], SCORE_TOLERANCE)
       continue
-    tokens_out = ours(arrays["out/greedy_seq"])
+    tokens_out = as_ours(arrays["out/greedy_seq"])
     words_in = np.concatenate([np.full((len(seq), 1), SOS), tokens_out[:, :-1]], 1)
     chosen = np.maximum(tokens_out - EOS, 0)
     of_words = jnp.take_along_axis(log_probs(words_in), chosen[..., None], -1)[..., 0]

@@ -11,6 +11,7 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, Real
 
+from mmjax.modules import encoders
 from mmjax.modules.dropout import Dropout
 from mmjax.modules.initializers import partitioned
 from mmjax.modules.norm import UnbiasedLayerNorm
@@ -42,6 +43,8 @@ class ClipRewardCaptioner(nn.Module):
 
   Attributes:
     vocabulary_size: words, specials included.
+    encoder_name: see `mmjax.modules.encoders`; the published network reads cells of CLIP's residual
+      network that were stored before, as `encode_features` does.
     width, heads, layers, hidden: of encoder and decoder.
     dropout: of attention, layers and words.
     feature_dropout: of the projected cells.
@@ -49,6 +52,7 @@ class ClipRewardCaptioner(nn.Module):
   """
 
   vocabulary_size: int
+  encoder_name: str = "efficientnet_lite0"
   width: int = 512
   heads: int = 8
   layers: int = 6
@@ -67,8 +71,9 @@ class ClipRewardCaptioner(nn.Module):
         Layer(self.width, self.heads, self.hidden, self.dropout, self.dtype, crosses)
         for _ in range(self.layers)
     ]
+    self.encoder = encoders.build(self.encoder_name, dtype=self.dtype)
     self.feature_proj = dense(self.width, self.dtype, None, None, "embed")
-    self.encoder, self.encoder_norm = layers(False), UnbiasedLayerNorm(dtype=self.dtype)
+    self.picture, self.picture_norm = layers(False), UnbiasedLayerNorm(dtype=self.dtype)
     self.word_embed = nn.Embed(
         self.vocabulary_size,
         self.width,
@@ -80,19 +85,31 @@ class ClipRewardCaptioner(nn.Module):
     self.drop, self.feature_drop = Dropout(self.dropout), Dropout(self.feature_dropout)
 
   def __call__(
-      self, features: Real[Array, "B h w D"], tokens: Int[Array, "B R T"], *, train: bool = False
+      self,
+      images: Real[Array, "B H W 3"],
+      valid: Bool[Array, "B H W"],
+      tokens: Int[Array, "B R T"],
+      *,
+      train: bool = False,
   ) -> Float[Array, "B R T V"]:
     """Logits of R rows of words for each picture, teacher forced."""
-    return self.decode(tokens, self.encode_features(features, train=train), train=train)
+    return self.decode(tokens, self.encode(images, valid, train=train), train=train)
+
+  def encode(
+      self, images: Real[Array, "B H W 3"], valid: Bool[Array, "B H W"], *, train: bool = False
+  ) -> Memory:
+    """Encodes pictures of red, green, blue, 0..255, that fill their canvas."""
+    del valid
+    return self.encode_features(self.encoder(images, train=train), train=train)
 
   def encode_features(self, features: Real[Array, "B h w D"], *, train: bool = False) -> Memory:
     """Encodes the cells of pictures, which get no positions."""
     x = features.reshape(len(features), -1, features.shape[-1]).astype(self.dtype)
     x = self.feature_drop(nn.relu(self.feature_proj(x)), train=train)[:, None]  # one row a picture
     everything = jnp.ones((x.shape[2],) * 2, bool)
-    for layer in self.encoder:
+    for layer in self.picture:
       x = layer(x, everything, train=train)
-    x = self.encoder_norm(x)[:, 0]
+    x = self.picture_norm(x)[:, 0]
     return Memory(x, jnp.ones(x.shape[:2], bool))
 
   def decode(

@@ -11,8 +11,9 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Int, Real
+from jaxtyping import Array, Bool, Float, Int, Real
 
+from mmjax.modules import encoders
 from mmjax.modules.dropout import Dropout
 from mmjax.modules.initializers import partitioned
 from mmjax.modules.norm import UnbiasedLayerNorm
@@ -36,6 +37,7 @@ class SmallClip(nn.Module):
 
   Attributes:
     vocabulary_size: words, specials included.
+    encoder_name: see `mmjax.modules.encoders`.
     features: E, of the space that they share.
     width, heads, layers, hidden: of the text's Transformer.
     dropout: of the text's Transformer and of the picture's mean.
@@ -43,6 +45,7 @@ class SmallClip(nn.Module):
   """
 
   vocabulary_size: int
+  encoder_name: str = "efficientnet_lite0"
   features: int = 256
   width: int = 256
   heads: int = 4
@@ -57,6 +60,7 @@ class SmallClip(nn.Module):
       raise ValueError(f"width {self.width} is not a multiple of the {self.heads} heads")
 
   def setup(self):
+    self.encoder = encoders.build(self.encoder_name, dtype=self.dtype)
     self.cell_norm = UnbiasedLayerNorm(dtype=self.dtype)
     self.cell_proj = dense(self.features, jnp.float32, None, None, "embed", bias=False)
     self.word_embed = nn.Embed(
@@ -76,6 +80,23 @@ class SmallClip(nn.Module):
     start = nn.initializers.constant(math.log(1 / 0.07))
     self.logit_scale = self.param("logit_scale", partitioned(start), ())
     self.drop = Dropout(self.dropout)
+
+  def __call__(
+      self,
+      images: Real[Array, "B H W 3"],
+      valid: Bool[Array, "B H W"],
+      tokens: Int[Array, "B L"],
+      lengths: Int[Array, "B"],
+  ) -> tuple[Float[Array, "B E"], Read, Float[Array, ""]]:
+    """Vectors of pictures, texts as read, and the factor of their cosines."""
+    return self.encode(images, valid), self.read(tokens, lengths), self.temperature()
+
+  def encode(
+      self, images: Real[Array, "B H W 3"], valid: Bool[Array, "B H W"], *, train: bool = False
+  ) -> Float[Array, "B E"]:
+    """Unit vectors of pictures of red, green, blue, 0..255, that fill their canvas."""
+    del valid
+    return self.encode_features(self.encoder(images, train=train), train=train)
 
   def encode_features(
       self, features: Real[Array, "B h w D"], *, train: bool = False
