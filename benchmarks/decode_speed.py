@@ -23,7 +23,7 @@ from benchmarks.twins import give_weights, twin
 from data_pipelines.batching import Plan
 from data_pipelines.pipeline import LoadBatch
 from data_pipelines.transforms import resize
-from mmjax import api, experiment, sharding, train_state
+from mmjax import api, experiment, sharding, splits, train_state
 from mmjax import config as configs
 from mmjax.evaluate import load_trained
 
@@ -47,15 +47,15 @@ def main() -> None:
   config = configs.override(config, changed)
   api.set_up(config)
   mesh = experiment.make_mesh(config)
-  builder = experiment.open_dataset(config)
+  builder = splits.open_dataset(config)
   if a.workdir:
     task, variables, words, step = load_trained(config, Path(a.workdir), None, mesh)
   else:
-    words, step = experiment.vocabulary_of(builder), 0
+    words, step = splits.vocabulary_of(config, builder), 0
     task = experiment.make_task(config, words)
     rates = experiment.make_rates(config, 2)
     variables = train_state.create(task, rates, mesh, config.seed)[0].variables
-  split = experiment.load_split(config, builder, a.split, words)
+  split = splits.load_split(config, builder, a.split, words)
   by_area = np.argsort(split.index.sizes.prod(-1))
   chosen = by_area[((np.arange(a.pictures) + 0.5) * len(by_area) / a.pictures).astype(int)]
   options = experiment.data_options(config, mesh, train=False)

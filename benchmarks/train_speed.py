@@ -22,7 +22,7 @@ from benchmarks.torch_bttr import loss as torch_loss
 from benchmarks.torch_data import padded_pixels, reference_batches
 from benchmarks.twins import twin
 from data_pipelines.pipeline import LoadBatch
-from mmjax import api, experiment, sharding, train_state
+from mmjax import api, experiment, sharding, splits, train_state
 from mmjax import config as configs
 
 
@@ -50,9 +50,9 @@ class Ours:
 
   def __init__(self, config, part: float):
     mesh = experiment.make_mesh(config)
-    builder = experiment.open_dataset(config)
-    words = experiment.vocabulary_of(builder)
-    split = experiment.load_split(config, builder, "train", words)
+    builder = splits.open_dataset(config)
+    words = splits.vocabulary_of(config, builder)
+    split = splits.load_split(config, builder, "train", words)
     options = experiment.data_options(config, mesh, train=True)
     self.plan = split.plan(options, train=True, seed=config.seed)
     batches = [self.plan[i] for i in range(len(self.plan))]

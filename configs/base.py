@@ -7,7 +7,8 @@ def get_config() -> ConfigDict:
   c = ConfigDict()
   c.seed = 0  # of the initial weights, the order of records, dropout and augmentation
   c.task = "bidirectional"  # a file of mmjax/tasks
-  c.init_from = ""  # published weights to start from (.ckpt, .pt, .npz)
+  c.init_from = ""  # published weights to start from (.ckpt, .pt, .npz), or another workdir
+  c.encoder_from = ""  # weights of the picture encoder: a file, or "package"
   c.cpu_devices = 1  # devices that a CPU is split into; 2 may pay on 2 cores for large models
   c.profile = 0  # steps to trace into <workdir>/profile
 
@@ -32,7 +33,11 @@ def get_config() -> ConfigDict:
   c.data.canvas = (256, 256)  # height and width of that canvas
   c.data.shorter = 0  # shorter side before "crop" cuts; 0: the larger side of the canvas
   c.data.interpolation = "area"  # or Pillow's "bilinear", "bicubic", as published weights expect
-  c.data.texts = ""  # captions: "one" of a picture's texts an epoch, or "each"; "": formulas
+  c.data.texts = ""  # captions: "one" of a picture's an epoch, "each", or all as "references"
+  # (decoded from one memory); "": formulas
+  c.data.language = "en"  # of the captions: en, zh
+  c.data.min_count = 5  # captions: times that a word of the vocabulary stands in training
+  c.data.cache_features = False  # a frozen encoder sees each picture once, before training
   c.data.in_memory = False  # keep decoded pictures in memory
   c.data.threads = 2  # that load pictures
   c.data.prefetch = 4  # batches loaded ahead
@@ -55,6 +60,9 @@ def get_config() -> ConfigDict:
   c.optim.final_factor = 0.0  # rate at the end of the cosine, as a share of lr
   c.optim.weight_decay = 1e-4
   c.optim.clip = 0.0  # largest global norm of the gradient; 0: no limit
+  c.optim.clip_value = 0.0  # largest value of an element of the gradient; 0: no limit
+  c.optim.factors = ()  # (regular expression, factor): on the rate of parameters whose path it is
+  # found in, "a/b/kernel"; the first that fits counts, and 0 freezes
   c.optim.b1 = 0.9  # adamw
   c.optim.b2 = 0.999  # adamw
   c.optim.rho = 0.9  # adadelta
@@ -67,6 +75,7 @@ def get_config() -> ConfigDict:
 
   c.train = ConfigDict()
   c.train.epochs = 100
+  c.train.label_smoothing = 0.0  # captions: share of a target's weight spread over all words
 
   c.decode = ConfigDict()
   c.decode.beam = 10  # hypotheses a direction

@@ -7,7 +7,7 @@ from typing import Any
 import cv2
 import grain
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Float, Int, UInt8
 from tqdm import tqdm
 
 from data_pipelines import transforms
@@ -24,6 +24,7 @@ class Records:
   ids: list[str]
   held: list[UInt8[np.ndarray, "H W *C"]] | None = None
   channels: int = 1  # 1: grey values [H, W]; 3: RGB [H, W, 3]
+  features: Float[np.ndarray, "N h w D"] | None = None  # of an encoder, to load in their place
 
   def hold(self) -> None:
     """Decodes every picture into memory."""
@@ -42,7 +43,8 @@ class LoadBatch(grain.transforms.Map):
 
   image uint8 [b, H, W, C], size int32 [b, 2] (height, width of the picture on its canvas),
   tokens int32 [b, T] (no specials, 0 behind the end), length int32 [b], record int32 [b],
-  real bool [b] (False on filler). Where pictures carry references, also references int32 [b, R, T]
+  real bool [b] (False on filler). Records with features give features [b, h, w, D] and no image.
+  Where pictures carry references, also references int32 [b, R, T]
   and reference_length int32 [b, R] (0 where there is none); tokens are then the first one.
   """
 
@@ -78,7 +80,9 @@ class LoadBatch(grain.transforms.Map):
     rows = len(batch.records) // count
     mine = slice(index * rows, (index + 1) * rows)
     bucket, records, sizes = batch.bucket, batch.records[mine], batch.sizes[mine]
-    image = np.zeros((rows, bucket.height, bucket.width, self._records.channels), np.uint8)
+    features = self._records.features
+    pixels = np.zeros((rows, bucket.height, bucket.width, self._records.channels), np.uint8)
+    seen = pixels if features is None else np.zeros((rows, *features.shape[1:]), features.dtype)
     tokens = np.zeros((rows, bucket.length), np.int32)
     length = np.zeros(rows, np.int32)
     references = np.zeros((rows, self._most, bucket.length), np.int32)
@@ -86,8 +90,11 @@ class LoadBatch(grain.transforms.Map):
     for i, (record, (h, w), text) in enumerate(zip(records, sizes, batch.texts[mine])):
       if record < 0:
         continue
-      picture = self._picture(batch.epoch, int(record), int(text), int(h), int(w))
-      image[i, :h, :w] = picture.reshape(h, w, -1)
+      if features is None:
+        picture = self._picture(batch.epoch, int(record), int(text), int(h), int(w))
+        seen[i, :h, :w] = picture.reshape(h, w, -1)
+      else:
+        seen[i] = features[record]
       words = self._tokens[record][text] if self._texts else self._tokens[record]
       tokens[i, : len(words)] = words
       length[i] = len(words)
@@ -96,7 +103,7 @@ class LoadBatch(grain.transforms.Map):
           references[i, r, : len(words)] = words
           reference_length[i, r] = len(words)
     loaded: dict[str, np.ndarray] = {
-        "image": image,
+        "image" if features is None else "features": seen,
         "size": sizes.astype(np.int32),
         "tokens": tokens,
         "length": length,

@@ -14,10 +14,9 @@ from tqdm import tqdm
 
 from data_pipelines import pipeline
 from data_pipelines.batching import Bucket
-from mmjax import experiment, sharding, train_state
-from mmjax.checkpoint import CheckpointError, Checkpoints, read_run
-from mmjax.config import ConfigError, check_same_run, from_dict
-from mmjax.metrics.exprate import per_sample
+from mmjax import experiment, features, sharding, splits, train_state
+from mmjax.checkpoint import CheckpointError, read_run
+from mmjax.config import ConfigError, check_same_run
 from mmjax.metrics.registry import NotAvailableError
 from mmjax.report.evaluation import write_evaluation
 from mmjax.text.vocabulary import Vocabulary
@@ -43,9 +42,10 @@ class Evaluator:
   ):  # fmt: skip
     self.task, self.mesh = task, mesh
     self._vocabulary, self._config = vocabulary, config
-    self.split = experiment.load_split(config, builder, split, vocabulary)
+    self.split = splits.load_split(config, builder, split, vocabulary)
     options = experiment.data_options(config, mesh, train=False)
     self.plan = self.split.plan(options, train=False, buckets=buckets)
+    self.references: list[list[str]] = task.prepare(self.split.references)
     self._check_metric()
 
   def _check_metric(self) -> None:
@@ -53,9 +53,10 @@ class Evaluator:
 
     It is also one where one of `config.evaluate.metrics` cannot be computed here.
     """
-    reference = self.references[:1]
+    few = self.references[:8]  # CIDEr of one picture alone is 0
+    perfect = [texts[0].split() for texts in few]
     try:
-      worst, best = self.task.score([None], reference), self.task.score(reference, reference)
+      worst, best = self.task.score([None] * len(few), few), self.task.score(perfect, few)
     except NotAvailableError as e:
       raise ConfigError(f"config.evaluate.metrics is {self.task.metrics}: {e}") from e
     rising = [name for name in best if best[name] > worst[name]]
@@ -64,10 +65,6 @@ class Evaluator:
           f"config.evaluate.metric is {self._config.evaluate.metric!r}; use one of"
           f" {', '.join(rising)}"
       )
-
-  @property
-  def references(self) -> list[list[str]]:
-    return [text.split() for text in self.split.index.texts]
 
   def batches(self):
     """(step, batch on the mesh), each kept record once."""
@@ -90,7 +87,7 @@ class Evaluator:
 
     The hypotheses are in record order, None where a record was dropped.
     """
-    out: list[Prediction | None] = [None] * len(self.split.index.texts)
+    out: list[Prediction | None] = [None] * len(self.references)
     sums: dict[str, np.ndarray] = {}
     for step, batch in self.batches():
       metrics, decoded = self.task.evaluate(variables, batch)
@@ -129,21 +126,17 @@ def load_trained(config: ConfigDict, workdir: Path, step: int | None, mesh):
   if run is None and not config.init_from:
     raise CheckpointError(f"{workdir} holds no run; train first (--mode=train) or check --workdir")
   if run is None:
-    words = experiment.vocabulary_of(experiment.open_dataset(config))
+    words = splits.vocabulary_of(config, splits.open_dataset(config))
   else:
     words = Vocabulary.from_words(run["vocabulary"])
     check_same_run(run["config"], config, workdir, only=("model", "task"))
   task = experiment.make_task(config, words)
-  rates = experiment.make_rates(from_dict(run["config"]) if run else config, total_steps=2)
   if run is None:
+    rates = experiment.make_rates(config, total_steps=2)
     state, shardings = train_state.create(task, rates, mesh, config.seed)
-    return task, experiment.start_from(config, state, shardings).variables, words, 0
-  state, _ = train_state.create(task, rates, mesh, config.seed)
-  checkpoints = Checkpoints(workdir)
-  try:
-    variables, at = checkpoints.restore_variables(state, step)
-  finally:
-    checkpoints.close()
+    state = experiment.start_from(config, task, mesh, state, shardings)
+    return task, state.variables, words, 0
+  variables, at = experiment.restore_trained(workdir, run, task, mesh, step)
   return task, variables, words, at
 
 
@@ -163,10 +156,10 @@ def evaluate(
   """
   split = split or config.evaluate.split
   mesh = experiment.make_mesh(config)
-  builder = experiment.open_dataset(config)
-  experiment.require_split(builder, split)
+  builder = splits.open_dataset(config)
+  splits.require_split(builder, split)
   task, variables, vocabulary, at = load_trained(config, workdir, step, mesh)
-  data_words = experiment.vocabulary_of(builder)
+  data_words = vocabulary if splits.has_captions(config) else splits.vocabulary_of(config, builder)
   if data_words != vocabulary:
     raise CheckpointError(
         f"{workdir} was trained with {len(vocabulary.words)} words, {config.data.name} has"
@@ -176,6 +169,8 @@ def evaluate(
     )
   buckets = [Bucket(*b) for b in (read_run(workdir) or {}).get("evaluation_buckets", [])]
   evaluator = Evaluator(config, builder, split, vocabulary, task, mesh, buckets or None)
+  if config.data.cache_features:
+    features.attach(config, evaluator.split, task, variables, evaluator.plan.options)
   scores, predictions = evaluator.run(variables)
   dropped = predictions.count(None)
   scores |= {"pictures": len(predictions), "dropped": dropped, "step": at}
@@ -201,16 +196,15 @@ def evaluate(
 
 def _write(folder: Path, evaluator: Evaluator, predictions, scores: dict[str, float]) -> None:
   (folder / "scores.json").write_text(json.dumps(scores, indent=1) + "\n")
-  index = evaluator.split.index
+  split = evaluator.split
+  details = evaluator.task.details([p.words if p else None for p in predictions],
+                                   evaluator.references)  # fmt: skip
   with open(folder / "predictions.jsonl", "w") as lines:
-    for i, reference in enumerate(evaluator.references):
-      p = predictions[i]
-      words = p.words if p else None
+    for i, (p, texts) in enumerate(zip(predictions, split.references)):
       row = {
-          "id": index.ids[i],
-          "reference": index.texts[i],
-          "hypothesis": " ".join(p.words) if p else None,
+          "id": split.index.ids[i],
+          **({"reference": texts[0]} if len(texts) == 1 else {"references": texts}),
+          **details[i],
           "score": p.score if p else None,
-          **per_sample(words, reference),
       }
       lines.write(json.dumps(row, ensure_ascii=False) + "\n")

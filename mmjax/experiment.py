@@ -1,84 +1,22 @@
-"""From a config to its parts: data split, task, optimizer, state."""
+"""From a config to its parts: batches, task, optimizer, state."""
 
-import dataclasses
 import importlib.metadata
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import jax
-import tensorflow_datasets as tfds
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from data_pipelines import datasets
 from data_pipelines.augment import Augment
-from data_pipelines.batching import Options, Plan
-from data_pipelines.index import RecordIndex, check_split, load_index
-from data_pipelines.pipeline import Records, encode_texts
+from data_pipelines.batching import Options
 from data_pipelines.transforms import Resize
-from mmjax import convert, models, optim, sharding, tasks, train_state
-from mmjax.config import ConfigError
+from mmjax import convert, models, optim, sharding, splits, tasks, train_state
+from mmjax.checkpoint import CheckpointError, Checkpoints, read_run
+from mmjax.config import ConfigError, from_dict
+from mmjax.convert import encoders
 from mmjax.text.vocabulary import Vocabulary
-
-
-@dataclasses.dataclass(frozen=True)
-class Split:
-  """One split of a prepared data set, ready to be planned."""
-
-  name: str
-  index: RecordIndex
-  records: Records
-  tokens: list[list[int]]
-
-  def plan(self, options: Options, **kwargs) -> Plan:
-    """The batches of this split.
-
-    Raises:
-      ConfigError: the sizes of the config leave no records, or do not divide among devices.
-    """
-    try:
-      return Plan(self.index.sizes, self.index.lengths, options, **kwargs)
-    except ValueError as e:
-      raise ConfigError(f"{self.name}: {e}") from e
-
-
-def open_dataset(config: ConfigDict):
-  """The prepared data set of a config, as a tfds builder.
-
-  Raises:
-    NotPreparedError: it is not there; says how to make it.
-  """
-  folder = Path(config.data.dir).expanduser() if config.data.dir else datasets.default_data_dir()
-  return datasets.load(config.data.name, folder)
-
-
-def vocabulary_of(builder) -> Vocabulary:
-  """The vocabulary that a data set was prepared with."""
-  return Vocabulary.from_words(builder.info.metadata["vocabulary"])
-
-
-def require_split(builder, name: str) -> None:
-  """Raises ConfigError, naming the splits there are, if `name` is not one of them."""
-  try:
-    check_split(builder, name)
-  except ValueError as e:
-    raise ConfigError(str(e)) from e
-
-
-def load_split(config: ConfigDict, builder, name: str, vocabulary: Vocabulary) -> Split:
-  """Sizes, texts and (lazily) pictures of one split.
-
-  Raises:
-    ConfigError: no such split.
-    UnknownWordError: a text has a word outside the vocabulary.
-  """
-  require_split(builder, name)
-  index = load_index(builder, name)
-  undecoded = {"image": tfds.decode.SkipDecoding()}
-  records = Records(builder.as_data_source(name, decoders=undecoded), index.ids)
-  if config.data.in_memory:
-    records.hold()
-  return Split(name, index, records, encode_texts(index.texts, vocabulary))
 
 
 def data_options(config: ConfigDict, mesh: Mesh, *, train: bool) -> Options:
@@ -129,6 +67,9 @@ def make_task(config: ConfigDict, vocabulary: Vocabulary):
     options = dict(config.decode)
     if "metrics" in config.evaluate:  # runs that were made before it was a key score as ever
       options["metrics"] = tuple(config.evaluate.metrics)
+    if splits.has_captions(config):
+      options["language"] = config.data.language
+      options["label_smoothing"] = config.train.label_smoothing
     return tasks.build(config.task, model=model, vocabulary=vocabulary, **options)
   except (TypeError, ValueError) as e:
     raise ConfigError(str(e)) from e
@@ -145,7 +86,7 @@ def make_rates(config: ConfigDict, total_steps: int) -> train_state.Rates:
     rule, schedule = optim.make_optimizer(o), optim.make_schedule(o, total_steps)
   except ValueError as e:
     raise ConfigError(str(e)) from e
-  return train_state.Rates(rule, schedule, o.ema, o.accumulate)
+  return train_state.Rates(rule, schedule, o.ema, o.accumulate, tuple(o.factors))
 
 
 def make_mesh(config: ConfigDict) -> Mesh:
@@ -161,18 +102,66 @@ def make_mesh(config: ConfigDict) -> Mesh:
 
 
 def start_from(
-    config: ConfigDict, state: train_state.TrainState, shardings: train_state.TrainState
-) -> train_state.TrainState:
-  """`state` with the published weights of `config.init_from`.
+    config: ConfigDict, task, mesh: Mesh, state: train_state.TrainState,
+    shardings: train_state.TrainState,
+) -> train_state.TrainState:  # fmt: skip
+  """`state` with the weights of `config.init_from`, or with those of the encoder alone.
 
   Raises:
-    WeightsError: they cannot be read or do not fit the model.
+    CheckpointError: `init_from` is a workdir with another vocabulary, or without a checkpoint.
+    WeightsError: published weights cannot be read or do not fit the model.
   """
-  variables = convert.load(config.model.name, Path(config.init_from), config.model, state)
+  if not (config.init_from or config.encoder_from):
+    return state
+  path = Path(config.init_from)
+  if not config.init_from:
+    variables = _with_encoder(config, state)
+  elif run := read_run(path):
+    if tuple(run["vocabulary"]) != task.vocabulary.words:
+      raise CheckpointError(f"config.init_from: {path} was trained with another vocabulary")
+    variables, _ = restore_trained(path, run, task, mesh)
+  else:
+    variables = convert.load(config.model.name, path, config.model, state)
   params = jax.device_put(variables.pop("params"), shardings.params)
   model_state = jax.device_put(variables, shardings.model_state)
   ema = None if state.ema is None else jax.tree.map(lambda x: x.copy(), params)
   return state.replace(params=params, model_state=model_state, ema=ema)
+
+
+def _with_encoder(config: ConfigDict, state: train_state.TrainState) -> dict[str, Any]:
+  """The variables of `state` with published weights in the encoder.
+
+  Raises:
+    ConfigError: the model has no encoder of that kind.
+    WeightsError: they cannot be read or do not fit.
+  """
+  variables = {"params": state.params, **state.model_state}
+  if "encoder" not in config.model or "encoder" not in state.params:
+    raise ConfigError(f"config.encoder_from: the model {config.model.name} has no such encoder")
+  found = encoders.load(config.model.encoder, config.encoder_from)
+  ours = {name: tree["encoder"] for name, tree in variables.items() if "encoder" in tree}
+  convert.check_shapes(found, ours)
+  return {
+      name: {**tree, "encoder": found[name]} if name in found else tree
+      for name, tree in variables.items()
+  }
+
+
+def restore_trained(
+    workdir: Path, run: dict, task, mesh: Mesh, step: int | None = None
+) -> tuple[dict[str, Any], int]:
+  """(variables, step) of the run in `workdir`: of `step`, else the best, else the newest.
+
+  Raises:
+    CheckpointError: there is none.
+  """
+  rates = make_rates(from_dict(run["config"]), total_steps=2)
+  state, _ = train_state.create(task, rates, mesh, seed=0)
+  checkpoints = Checkpoints(workdir)
+  try:
+    return checkpoints.restore_variables(state, step)
+  finally:
+    checkpoints.close()
 
 
 def versions() -> dict[str, str]:

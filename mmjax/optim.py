@@ -1,6 +1,7 @@
 """Optimizers, learning-rate schedules and the plateau rule."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -9,6 +10,8 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 from ml_collections import ConfigDict
+
+from mmjax.config import ConfigError
 
 
 def make_optimizer(c: ConfigDict) -> optax.GradientTransformation:
@@ -34,7 +37,52 @@ def make_optimizer(c: ConfigDict) -> optax.GradientTransformation:
   else:
     raise ValueError(f"config.optim.name is {c.name!r}; there are: adadelta, adamw, sgd")
   clip = [optax.clip_by_global_norm(c.clip)] if c.clip else []
-  return optax.chain(*clip, *rule)
+  clip += [optax.clip(c.clip_value)] if c.clip_value else []
+  chain = optax.chain(*clip, *rule)
+  if not c.factors:
+    return chain
+  check_factors(c.factors)
+  trained = lambda params: jax.tree.map(bool, rate_factors(params, c.factors))
+  return optax.masked(chain, trained)
+
+
+def check_factors(factors: Sequence[tuple[str, float]]) -> None:
+  """Raises ValueError unless `factors` are pairs of a regular expression and a number from 0 on."""
+  for pair in factors:
+    try:
+      pattern, factor = pair
+      re.compile(pattern)
+      fits = float(factor) >= 0
+    except (TypeError, ValueError, re.error):
+      fits = False
+    if not fits:
+      raise ValueError(
+          f"config.optim.factors has {pair!r}; give pairs like ('encoder/', 0.1)"
+      )
+
+
+def rate_factors(params: Any, factors: Sequence[tuple[str, float]]) -> Any:
+  """Of each parameter, the factor of the first pattern that is found in its path; else 1.
+
+  Raises:
+    ConfigError: a pattern fits no parameter.
+  """
+  found: set[str] = set()
+
+  def factor(path, leaf):
+    del leaf
+    name = "/".join(str(key.key) for key in path)
+    for pattern, value in factors:
+      if re.search(pattern, name):
+        found.add(pattern)
+        return float(value)
+    return 1.0
+
+  tree = jax.tree_util.tree_map_with_path(factor, params)
+  idle = [pattern for pattern, _ in factors if pattern not in found]
+  if idle:
+    raise ConfigError(f"config.optim.factors: no parameter is left for {', '.join(idle)}")
+  return tree
 
 
 def scale_by_adadelta(rho: float, eps: float) -> optax.GradientTransformation:

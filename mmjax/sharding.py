@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import optax
 from flax import linen as nn
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
@@ -64,11 +65,13 @@ def parameter_specs(boxed, mesh: Mesh):
 def like_parameters(tree, shardings, mesh: Mesh):
   """Shardings for `tree`: subtrees shaped like the parameters get theirs, all else replicated."""
   structure: Any = jax.tree.structure(shardings)
-  same = lambda node: bool(jax.tree.structure(node) == structure)
+  masked = lambda node: isinstance(node, optax.MaskedNode)  # in place of what is frozen
+  same = lambda node: bool(jax.tree.structure(node, is_leaf=masked) == structure)
 
   def assign(node):
     if same(node):
-      return shardings
+      put = lambda leaf, sharding: leaf if masked(leaf) else sharding
+      return jax.tree.map(put, node, shardings, is_leaf=masked)
     return jax.tree.map(lambda _: replicated(mesh), node)
 
   return jax.tree.map(assign, tree, is_leaf=same)

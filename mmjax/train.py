@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from data_pipelines import pipeline
 from data_pipelines.batching import Plan
 from mmjax import config as configs
-from mmjax import experiment, optim, sharding, train_state
+from mmjax import experiment, features, optim, sharding, splits, train_state
 from mmjax.checkpoint import CheckpointError, Checkpoints, only_trainer, read_run, write_run
 from mmjax.evaluate import Evaluator
 from mmjax.progress import Progress
@@ -55,8 +55,8 @@ def _train(config: ConfigDict, workdir: Path) -> dict[str, float]:
   stored = read_run(workdir)
   if stored:
     configs.check_same_run(stored["config"], config, workdir)
-  builder = experiment.open_dataset(config)
-  vocabulary = experiment.vocabulary_of(builder)
+  builder = splits.open_dataset(config)
+  vocabulary = splits.vocabulary_of(config, builder)
   if stored and tuple(stored["vocabulary"]) != vocabulary.words:
     theirs, ours = set(stored["vocabulary"]), set(vocabulary.words)
     raise CheckpointError(
@@ -64,7 +64,7 @@ def _train(config: ConfigDict, workdir: Path) -> dict[str, float]:
         f" {len(ours)}; only there: {sorted(theirs - ours)[:5]}, only now:"
         f" {sorted(ours - theirs)[:5]}); use that data set or another --workdir"
     )
-  split = experiment.load_split(config, builder, config.data.train_split, vocabulary)
+  split = splits.load_split(config, builder, config.data.train_split, vocabulary)
   plan = split.plan(
       experiment.data_options(config, mesh, train=True),
       train=True,
@@ -86,8 +86,8 @@ def _train(config: ConfigDict, workdir: Path) -> dict[str, float]:
   )
   found = checkpoints.restore(state)
   state, start = found if found else (state, 0)
-  if config.init_from and not found:
-    state = experiment.start_from(config, state, shardings)
+  if not found:
+    state = experiment.start_from(config, task, mesh, state, shardings)
   run = {
       "config": configs.to_dict(config),
       "vocabulary": list(vocabulary.words),
@@ -112,6 +112,9 @@ def _train(config: ConfigDict, workdir: Path) -> dict[str, float]:
   evaluator = Evaluator(
       config, builder, config.evaluate.split, vocabulary, task, mesh, unscaled.buckets
   )
+  if config.data.cache_features:
+    for each in (split, evaluator.split):
+      features.attach(config, each, task, state.variables, evaluator.plan.options)
   if main_process:  # all of the config has proved usable
     write_run(workdir, run)
 

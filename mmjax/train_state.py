@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
 from mmjax import sharding
-from mmjax.optim import Plateau, new_plateau
+from mmjax.optim import Plateau, new_plateau, rate_factors
 
 Metrics = dict[str, tuple[Float[Array, ""], Float[Array, ""]]]  # (sum, weight): they add up
 Update = Callable[["TrainState", dict, jax.Array], tuple["TrainState", Metrics]]
@@ -42,6 +42,7 @@ class Rates(NamedTuple):
   schedule: Callable[[Int[Array, ""]], Float[Array, ""]]
   ema: float = 0.0  # decay of the moving average; 0 keeps none
   accumulate: int = 1  # parts that a batch is cut into, one after the other
+  factors: tuple[tuple[str, float], ...] = ()  # see `optim.rate_factors`
 
 
 def create(task, rates: Rates, mesh: Mesh, seed: int) -> tuple[TrainState, TrainState]:
@@ -103,16 +104,20 @@ def make_update(task, rates: Rates) -> Update:
       (model_state, total, weight), metrics = jax.lax.scan(part, carry, (parts, jnp.arange(n)))
       metrics = jax.tree.map(lambda x: x.sum(0), metrics)
     grads = jax.tree.map(lambda g: g / jnp.maximum(weight, 1), total)
-    norm = optax.tree.norm(grads)
+    factors = rate_factors(state.params, rates.factors)
+    trained = jax.tree.map(lambda g, f: g if f else None, grads, factors)
+    norm = optax.tree.norm(trained)  # of frozen parameters not even a gradient is computed
 
     rate = rates.schedule(state.step) * state.plateau.factor
     direction, opt_state = rates.optimizer.update(grads, state.opt_state, state.params)
-    params = jax.tree.map(lambda p, d: p - rate * d, state.params, direction)
+    move = lambda p, d, f: p - rate * f * d if f else p
+    params = jax.tree.map(move, state.params, direction, factors)
     ema = state.ema
     if ema is not None:
       # The average of few steps must not remember the initial weights for long.
       decay = jnp.minimum(rates.ema, (1 + state.step) / (10 + state.step))
-      ema = jax.tree.map(lambda e, p: decay * e + (1 - decay) * p, ema, params)
+      mean = lambda e, p, f: decay * e + (1 - decay) * p if f else e
+      ema = jax.tree.map(mean, ema, params, factors)
     one = jnp.float32(1)
     metrics |= {"gradient_norm": (norm, one), "learning_rate": (rate, one)}
     metrics["finite"] = (jnp.isfinite(norm).astype(jnp.float32), one)

@@ -13,7 +13,7 @@ import pytest
 from configs import tiny
 from configs.crohme import bttr_small
 from mmjax import config as configs
-from mmjax import experiment
+from mmjax import splits
 from mmjax.checkpoint import CheckpointError, Checkpoints, only_trainer, read_run, write_run
 from mmjax.config import ConfigError
 from mmjax.optim import new_plateau
@@ -223,7 +223,7 @@ def started(formulas, tmp_path):
   """The config and the workdir of a run that has begun."""
   config = tiny.tiny(bttr_small.get_config())
   config.data.name, config.data.dir = "synthetic", str(formulas)
-  words = experiment.vocabulary_of(experiment.open_dataset(config)).words
+  words = splits.vocabulary_of(config, splits.open_dataset(config)).words
   write_run(tmp_path, {"config": configs.to_dict(config), "vocabulary": list(words)})
   return config, tmp_path
 

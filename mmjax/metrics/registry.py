@@ -143,22 +143,21 @@ def score(
     hypotheses: Sequence[Sequence[str] | None],
     references: Sequence[Sequence[str]],
 ) -> dict[str, float]:
-  """Corpus scores of tokens.
+  """Corpus scores of texts prepared as the metrics want them.
 
   Args:
     names: as `choose` takes them.
-    hypotheses: tokens of each sample, or None where it was dropped.
-    references: tokens of each sample.
+    hypotheses: words of each sample, or None where it was dropped.
+    references: texts of each sample, words joined by single blanks.
 
   Raises:
     NotAvailableError: a metric cannot be computed here.
     ValueError: an unknown name, or tokens that cannot be scored.
   """
   texts = [None if tokens is None else " ".join(tokens) for tokens in hypotheses]
-  given = [[" ".join(tokens)] for tokens in references]
   out = {}
   for choice in choose(names):
-    for name, value in measure(choice.metric, given, texts).corpus().items():
+    for name, value in measure(choice.metric, references, texts).corpus().items():
       if choice.scores is None or name in choice.scores:
         out[name] = value
   return out

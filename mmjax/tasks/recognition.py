@@ -16,6 +16,8 @@ from mmjax import losses
 from mmjax.decode.bidirectional import Decoded, Normalise, frame
 from mmjax.decode.left_to_right import left_to_right_search
 from mmjax.metrics import registry
+from mmjax.metrics.exprate import per_sample
+from mmjax.text import latex
 from mmjax.text.vocabulary import EOS, PAD, SOS, SPECIALS, Vocabulary
 
 STRUCTURE = ("^", "_", "{", "}")  # words that stand for no symbol of the picture
@@ -88,13 +90,21 @@ class Task:
     tokens_in, tokens_out = frame(tokens, lengths, SOS, EOS)
     return tokens_in[:, None], tokens_out[:, None]
 
+  def targets(self, batch: dict[str, Array]) -> tuple[Int[Array, "B R M"], Int[Array, "B R M"]]:
+    """Decoder inputs and outputs of a batch; those of filler are PAD."""
+    tokens_in, tokens_out = self.frames(batch["tokens"], batch["length"])
+    return tokens_in, jnp.where(batch["real"][:, None, None], tokens_out, PAD)
+
+  def read(self, model: nn.Module, batch: dict[str, Array], train: bool = False) -> Any:
+    """What `model` (bound) has seen of the pictures of a batch."""
+    return model.encode(batch["image"], valid_pixels(batch), train=train)
+
   def loss(self, params, model_state, batch: dict[str, Array], key: jax.Array):
     """Summed cross-entropy, and what the model adds; (sum, (weight, metrics, model state))."""
-    tokens_in, tokens_out = self.frames(batch["tokens"], batch["length"])
-    tokens_out = jnp.where(batch["real"][:, None, None], tokens_out, PAD)
+    tokens_in, tokens_out = self.targets(batch)
 
     def forward(model):
-      memory = model.encode(batch["image"], valid_pixels(batch), train=True)
+      memory = self.read(model, batch, train=True)
       logits = model.decode(tokens_in, memory, train=True)
       if not hasattr(model, "counting_loss"):
         return logits, None
@@ -121,11 +131,9 @@ class Task:
   @functools.partial(jax.jit, static_argnums=0)
   def evaluate(self, variables, batch: dict[str, Array]) -> tuple[dict, Decoded]:
     """(sum, weight) of the loss and the token accuracy without dropout, and what is decoded."""
-    call: Any = functools.partial(self.model.apply, variables)
-    memory = call(batch["image"], valid_pixels(batch), method="encode")
-    tokens_in, tokens_out = self.frames(batch["tokens"], batch["length"])
-    tokens_out = jnp.where(batch["real"][:, None, None], tokens_out, PAD)
-    logits = call(tokens_in, memory, method="decode")
+    memory = self.model.apply(variables, method=lambda model: self.read(model, batch))
+    tokens_in, tokens_out = self.targets(batch)
+    logits: Any = self.model.apply(variables, tokens_in, memory, method="decode")
     accuracy = losses.token_accuracy(logits, tokens_out)
     metrics = {"loss": losses.cross_entropy(logits, tokens_out), "token_accuracy": accuracy}
     return metrics, self.search(variables, memory, batch["real"])
@@ -133,7 +141,7 @@ class Task:
   @functools.partial(jax.jit, static_argnums=0)
   def predict(self, variables, batch: dict[str, Array]) -> Decoded:
     """All hypotheses of each picture, best first."""
-    memory = self.model.apply(variables, batch["image"], valid_pixels(batch), method="encode")
+    memory = self.model.apply(variables, method=lambda model: self.read(model, batch))
     return self.search(variables, memory, batch["real"])
 
   def search(self, variables, memory: Any, real: Bool[Array, "B"]) -> Decoded:
@@ -173,8 +181,29 @@ class Task:
     stride = round((height * width / weights.shape[-1]) ** 0.5)
     return weights.reshape(*weights.shape[:2], height // stride, width // stride)
 
+  def text(self, words: Sequence[str]) -> str:
+    """What a reader gets for `words`."""
+    return latex.detokenize(words)
+
+  def prepare(self, references: Sequence[Sequence[str]]) -> list[list[str]]:
+    """The texts of each picture as `score` and `details` want them."""
+    return [list(texts) for texts in references]
+
   def score(
       self, outputs: Sequence[Sequence[str] | None], references: Sequence[Sequence[str]]
   ) -> dict[str, float]:
-    """Scores of `metrics`; None is a picture that was dropped, and wrong."""
+    """Scores of `metrics`, of words and prepared texts.
+
+    None is a picture that was dropped, and wrong.
+    """
     return registry.score(self.metrics, outputs, references)
+
+  def details(
+      self, outputs: Sequence[Sequence[str] | None], references: Sequence[Sequence[str]]
+  ) -> list[dict[str, Any]]:
+    """What the file of predictions says of each picture: its hypothesis, and how good it is."""
+    return [
+        {"hypothesis": None if words is None else " ".join(words)}
+        | per_sample(words, texts[0].split())
+        for words, texts in zip(outputs, references)
+    ]

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh
 
-from mmjax import api, experiment, sharding, train_state
+from mmjax import api, experiment, sharding, splits, train_state
 from mmjax.checkpoint import Checkpoints
 
 
@@ -27,7 +27,7 @@ def main(config_file: str, workdir: str) -> None:
   config = api.load_config(config_file, **{"train.epochs": 1, "mesh.data": 4, "mesh.fsdp": 2})
   api.set_up(config)
   api.train(config, workdir)
-  words = experiment.vocabulary_of(experiment.open_dataset(config))
+  words = splits.vocabulary_of(config, splits.open_dataset(config))
   task, rates = experiment.make_task(config, words), experiment.make_rates(config, 6)
   report = {}
   for axes in ((2, 2), (1, 1)):

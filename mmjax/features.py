@@ -1,0 +1,100 @@
+"""Features of a frozen picture encoder: computed once for a split, kept in a file, read as needed."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from ml_collections import ConfigDict
+from numpy.lib.format import open_memmap
+from tqdm import tqdm
+
+from data_pipelines import pipeline
+from data_pipelines.batching import Options, Plan
+from mmjax import splits
+from mmjax.splits import Split
+
+
+def attach(
+    config: ConfigDict, split: Split, task: Any, variables: Any, options: Options
+) -> None:
+  """Gives the records of `split` the features of their pictures, which batches then carry.
+
+  The file is named by what the features depend on: the encoder, its weights, how pictures are
+  brought to their canvas, and which they are; so another config that shares these shares it. A
+  computation that was cut short goes on where it stopped.
+
+  Args:
+    task: its model has `features` (image [B, H, W, 3]) -> [B, h, w, D].
+    variables: of the model.
+    options: of evaluation, since features are of pictures that are not augmented.
+
+  Raises:
+    ConfigError: pictures have no common canvas.
+    OSError: the disk lacks the room.
+  """
+  encoder = _whole({name: tree["encoder"] for name, tree in variables.items() if "encoder" in tree})
+  folder = splits.data_dir(config) / "features" / config.data.name
+  path = folder / f"{split.name}-{_key(config, split, task, encoder)}.npy"
+  if not path.exists() and jax.process_index() == 0:
+    _compute(path, split, task, encoder, options, config.data.threads)
+  if jax.process_count() > 1:
+    multihost_utils.sync_global_devices("features")
+  split.records.features = np.load(path, mmap_mode="r")
+
+
+def _key(config: ConfigDict, split: Split, task: Any, encoder: Any) -> str:
+  d = config.data
+  digest = hashlib.sha256()
+  about = (d.name, split.name, split.index.ids, d.resize, tuple(d.canvas), d.shorter,
+           d.interpolation, task.model.encoder_name, task.model.encoder_sizes)  # fmt: skip
+  digest.update(json.dumps(about, default=str).encode())
+  for leaf in jax.tree.leaves(encoder):
+    digest.update(np.ascontiguousarray(leaf).tobytes())
+  return digest.hexdigest()[:12]
+
+
+def _compute(
+    path: Path, split: Split, task: Any, encoder: Any, options: Options, threads: int
+) -> None:
+  """Writes `path` batch by batch, under another name until all are there."""
+  plan = Plan(split.index.sizes, split.lengths, options, train=False)
+  see = jax.jit(lambda image: task.model.apply(encoder, image, method="features"))
+  canvas = (1, *options.resize.canvas, 3)
+  shape = (len(split.index.ids), *jax.eval_shape(see, np.zeros(canvas, np.uint8)).shape[1:])
+  path.parent.mkdir(parents=True, exist_ok=True)
+  partial, done = path.with_suffix(".partial"), path.with_suffix(".done")
+  if done.exists() and partial.exists():
+    start, array = int(done.read_text()), open_memmap(partial, mode="r+")
+  else:
+    needed, free = 2 * int(np.prod(shape)), shutil.disk_usage(path.parent).free
+    if needed > free:
+      raise OSError(
+          f"features of {split.name} need {needed / 1e9:.1f} GB in {path.parent}, where"
+          f" {free / 1e9:.1f} GB are free; make room, or set config.data.cache_features=False"
+      )
+    start, array = 0, open_memmap(partial, mode="w+", dtype=np.float16, shape=shape)
+  loaded = pipeline.batches(plan, split.records, split.tokens, start=start, threads=threads)
+  title = f"features of {split.name}"
+  for step in tqdm(range(start, len(plan)), desc=title, unit="batch", leave=False, disable=None):
+    batch = next(loaded)
+    real = batch["real"]
+    array[batch["record"][real]] = np.asarray(see(batch["image"]), np.float16)[real]
+    if step % 20 == 19:
+      array.flush()
+      done.write_text(str(step + 1))
+  array.flush()
+  del array
+  partial.rename(path)
+  done.unlink(missing_ok=True)
+
+
+def _whole(arrays: Any) -> Any:
+  """Host arrays, however they are spread."""
+  if jax.process_count() == 1:
+    return jax.device_get(arrays)
+  return multihost_utils.process_allgather(arrays, tiled=True)

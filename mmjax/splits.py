@@ -1,0 +1,146 @@
+"""One split of a prepared data set, with its texts as a config wants them."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import tensorflow_datasets as tfds
+from jaxtyping import Int
+from ml_collections import ConfigDict
+
+from data_pipelines import datasets
+from data_pipelines.batching import Options, Plan
+from data_pipelines.index import (
+  CaptionIndex,
+  RecordIndex,
+  check_split,
+  load_caption_index,
+  load_index,
+)
+from data_pipelines.pipeline import Records, caption_lengths, encode_captions, encode_texts
+from mmjax.config import ConfigError
+from mmjax.text import captions
+from mmjax.text.vocabulary import Vocabulary
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+  """One split of a prepared data set, ready to be planned.
+
+  Attributes:
+    tokens: of each record's text, or of each of its captions.
+    lengths: of `tokens`.
+    references: the texts of each record: one formula, or the captions in the config's language.
+  """
+
+  name: str
+  index: RecordIndex | CaptionIndex
+  records: Records
+  tokens: list
+  lengths: Int[np.ndarray, "N *R"]
+  references: list[list[str]]
+
+  def plan(self, options: Options, **kwargs) -> Plan:
+    """The batches of this split.
+
+    Raises:
+      ConfigError: the sizes of the config leave no records, or do not divide among devices.
+    """
+    try:
+      return Plan(self.index.sizes, self.lengths, options, **kwargs)
+    except ValueError as e:
+      raise ConfigError(f"{self.name}: {e}") from e
+
+
+def open_dataset(config: ConfigDict):
+  """The prepared data set of a config, as a tfds builder.
+
+  Raises:
+    NotPreparedError: it is not there; says how to make it.
+  """
+  return datasets.load(config.data.name, data_dir(config))
+
+
+def data_dir(config: ConfigDict) -> Path:
+  """Where prepared data sets lie."""
+  return Path(config.data.dir).expanduser() if config.data.dir else datasets.default_data_dir()
+
+
+def has_captions(config: ConfigDict) -> bool:
+  """Whether the pictures of a config carry captions, not formulas."""
+  return bool(config.data.texts)
+
+
+def vocabulary_of(config: ConfigDict, builder) -> Vocabulary:
+  """The words to learn: those a set of formulas was prepared with, or of the training captions.
+
+  Raises:
+    ConfigError: no such split or language, or no caption in it.
+  """
+  if not has_captions(config):
+    return Vocabulary.from_words(builder.info.metadata["vocabulary"])
+  require_split(builder, config.data.train_split)
+  texts = _texts(config, builder, load_caption_index(builder, config.data.train_split))
+  words = _language(config).words
+  try:
+    return Vocabulary.from_captions(
+        (words(text) for of_picture in texts for text in of_picture), config.data.min_count
+    )
+  except ValueError as e:
+    raise ConfigError(f"config.data.min_count is {config.data.min_count}: {e}") from e
+
+
+def require_split(builder, name: str) -> None:
+  """Raises ConfigError, naming the splits there are, if `name` is not one of them."""
+  try:
+    check_split(builder, name)
+  except ValueError as e:
+    raise ConfigError(str(e)) from e
+
+
+def load_split(config: ConfigDict, builder, name: str, vocabulary: Vocabulary) -> Split:
+  """Sizes, texts and (lazily) pictures of one split.
+
+  Raises:
+    ConfigError: no such split or language.
+    UnknownWordError: a formula has a word outside the vocabulary.
+  """
+  require_split(builder, name)
+  source = builder.as_data_source(name, decoders={"image": tfds.decode.SkipDecoding()})
+  index: RecordIndex | CaptionIndex
+  if has_captions(config):
+    index = load_caption_index(builder, name)
+    references = _texts(config, builder, index)
+    tokens: list = encode_captions(references, _language(config).words, vocabulary)
+    lengths = caption_lengths(tokens)
+  else:
+    index = load_index(builder, name)
+    references = [[text] for text in index.texts]
+    tokens, lengths = encode_texts(index.texts, vocabulary), index.lengths
+  records = Records(source, index.ids, channels=3 if has_captions(config) else 1)
+  if config.data.in_memory:
+    records.hold()
+  return Split(name, index, records, tokens, lengths, references)
+
+
+def _language(config: ConfigDict) -> captions.Language:
+  try:
+    return captions.language(config.data.language)
+  except ValueError as e:
+    raise ConfigError(f"config.data.language: {e}") from e
+
+
+def _texts(config: ConfigDict, builder, index: CaptionIndex) -> list[list[str]]:
+  """The captions of each picture in the language of the config."""
+  wanted = config.data.language
+  texts = [
+      [text for text, language in zip(texts, languages) if language == wanted]
+      for texts, languages in zip(index.texts, index.languages)
+  ]
+  if not any(texts):
+    there = sorted({x for languages in index.languages for x in languages})
+    raise ConfigError(
+        f"{config.data.name} has no captions in config.data.language={wanted!r} here, only in:"
+        f" {', '.join(there) or 'none'}"
+    )
+  return texts
