@@ -24,9 +24,9 @@ from mmjax.text.vocabulary import Vocabulary
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-  """A picture's best hypothesis."""
+  """What a task made of a picture: the words of its best hypothesis, or vectors; how sure it is."""
 
-  words: list[str]
+  words: Any
   score: float
 
 
@@ -41,7 +41,7 @@ class Evaluator:
       buckets: Sequence[Bucket] | None = None,
   ):  # fmt: skip
     self.task, self.mesh = task, mesh
-    self._vocabulary, self._config = vocabulary, config
+    self._config = config
     self.split = splits.load_split(config, builder, split, vocabulary)
     options = experiment.data_options(config, mesh, train=False)
     self.plan = self.split.plan(options, train=False, buckets=buckets)
@@ -54,7 +54,7 @@ class Evaluator:
     It is also one where one of `config.evaluate.metrics` cannot be computed here.
     """
     few = self.references[:8]  # CIDEr of one picture alone is 0
-    perfect = [texts[0].split() for texts in few]
+    perfect = self.task.perfect(few)
     try:
       worst, best = self.task.score([None] * len(few), few), self.task.score(perfect, few)
     except NotAvailableError as e:
@@ -101,8 +101,7 @@ class Evaluator:
   def _collect(self, step: int, decoded, out: list) -> None:
     for row, record in enumerate(self.plan[step].records):
       if record >= 0:
-        words = self._vocabulary.decode(decoded.tokens[row, 0, : decoded.lengths[row, 0]])
-        out[record] = Prediction(words, float(decoded.scores[row, 0]))
+        out[record] = Prediction(self.task.output(decoded, row), float(decoded.scores[row, 0]))
 
 
 def _whole(arrays):
@@ -178,19 +177,20 @@ def evaluate(
     folder = workdir / "evaluate" / split
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder, evaluator, predictions, scores)
-    write_evaluation(
-        folder,
-        workdir,
-        evaluator,
-        variables,
-        predictions,
-        scores,
-        title=f"{config.model.name} on {config.data.name}, {split}",
-        subtitle=f"checkpoint of step {at}; beam {config.decode.beam}; {len(predictions)} pictures"
-        + (f", {dropped} over the size limits and counted as wrong" if dropped else ""),
-        count=config.evaluate.report_samples,
-        notes={"workdir": str(workdir), **experiment.versions()},
-    )
+    if hasattr(task, "search"):  # texts were written
+      write_evaluation(
+          folder,
+          workdir,
+          evaluator,
+          variables,
+          predictions,
+          scores,
+          title=f"{config.model.name} on {config.data.name}, {split}",
+          subtitle=f"checkpoint of step {at}; beam {config.decode.beam}; {len(predictions)} pictures"
+          + (f", {dropped} over the size limits and counted as wrong" if dropped else ""),
+          count=config.evaluate.report_samples,
+          notes={"workdir": str(workdir), **experiment.versions()},
+      )
   return scores
 
 

@@ -69,7 +69,11 @@ def make_task(config: ConfigDict, vocabulary: Vocabulary):
       options["metrics"] = tuple(config.evaluate.metrics)
     if splits.has_captions(config):
       options["language"] = config.data.language
-      options["label_smoothing"] = config.train.label_smoothing
+      if config.train.label_smoothing:
+        options["label_smoothing"] = config.train.label_smoothing
+    if "reward" in config:
+      options |= {k: v for k, v in config.reward.items() if k not in ("judge", "weights")}
+      options["reward_weights"] = tuple((k, w) for k, w in config.reward.weights.items() if w)
     return tasks.build(config.task, model=model, vocabulary=vocabulary, **options)
   except (TypeError, ValueError) as e:
     raise ConfigError(str(e)) from e

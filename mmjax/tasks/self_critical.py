@@ -55,8 +55,8 @@ class Task(captioning.Task):
   `dropout` is set: the published code has dropout in both, which needs the same masks twice.
 
   Attributes:
-    rewards: (name, weight) of `FROM_REFERENCES` and `FROM_JUDGE`; the reward is their weighted sum.
-      CIDEr-D is 0 to 10, CLIP-S 0 to 2.5, BLEU-4 and grammar 0 to 1.
+    reward_weights: (name, weight) of `FROM_REFERENCES` and `FROM_JUDGE`; a reward is the weighted
+      sum. CIDEr-D is 0 to 10, CLIP-S 0 to 2.5, BLEU-4 and grammar 0 to 1.
     samples: K, captions drawn of each picture.
     baseline: what is taken from a caption's reward: that of the greedy caption, or the mean of the
       picture's other drawn captions.
@@ -68,7 +68,7 @@ class Task(captioning.Task):
     start: parameters of the policy that training began with, for `kl`.
   """
 
-  rewards: tuple[tuple[str, float], ...] = (("cider_d", 1.0),)
+  reward_weights: tuple[tuple[str, float], ...] = (("cider_d", 1.0),)
   samples: int = 5
   baseline: Baseline = "greedy"
   temperature: float = 1.0
@@ -81,8 +81,8 @@ class Task(captioning.Task):
   def __post_init__(self):
     super().__post_init__()
     known = FROM_REFERENCES + FROM_JUDGE
-    unknown = [name for name, _ in self.rewards if name not in known]
-    if unknown or not self.rewards:
+    unknown = [name for name, _ in self.reward_weights if name not in known]
+    if unknown or not self.reward_weights:
       raise ValueError(f"no reward {unknown[0] if unknown else 'given'!r}; there are:"
                        f" {', '.join(known)}")  # fmt: skip
     if self.baseline not in get_args(Baseline):
@@ -96,7 +96,7 @@ class Task(captioning.Task):
   @property
   def needs(self) -> tuple[str, ...]:
     """Which of the fields `table`, `judge` and `start` training uses."""
-    names = {name for name, _ in self.rewards}
+    names = {name for name, _ in self.reward_weights}
     needed = {
         "table": "cider_d" in names, "judge": bool(names & {*FROM_JUDGE}), "start": bool(self.kl)
     }  # fmt: skip
@@ -116,7 +116,7 @@ class Task(captioning.Task):
     seen = self.model.apply(fixed, method=lambda model: self.read(model, batch))
     drawn = self.draw(fixed, seen, batch["real"], draw_key)
     values = self.judged(batch, drawn)
-    reward = sum(weight * values[name] for name, weight in self.rewards)
+    reward = sum(weight * values[name] for name, weight in self.reward_weights)
     if self.baseline == "greedy":
       baseline = jnp.broadcast_to(reward[:, :1], reward[:, 1:].shape)
       reward, drawn = reward[:, 1:], Drawn(*(x[:, 1:] for x in drawn))
@@ -149,7 +149,10 @@ class Task(captioning.Task):
     for name, value in values.items():
       metrics[f"reward_{name}"] = sum_of(value[:, -self.samples :], there)
     if self.kl:
-      logits = self.model.apply(fixed | {"params": self.start}, method=forward_of(self, tokens_in, batch))
+      logits = self.model.apply(
+          {**fixed, "params": self.start},
+          method=lambda model: model.decode(tokens_in, self.read(model, batch)),
+      )
       divergence = (policy * (log_policy - _log_policy(logits, self.temperature))).sum(-1)
       metrics["kl"] = sum_of(divergence, written)
       loss += self.kl * metrics["kl"][0]
@@ -184,8 +187,8 @@ class Task(captioning.Task):
     return Drawn(tokens, (tokens != PAD).sum(-1))
 
   def judged(self, batch: dict[str, Array], drawn: Drawn) -> dict[str, Float[Array, "B R"]]:
-    """Each of `rewards`, of all drawn captions."""
-    names = [name for name, _ in self.rewards]
+    """Each of `reward_weights`, of all drawn captions."""
+    names = [name for name, _ in self.reward_weights]
     out = {}
     lengths = batch["reference_length"]
     # Filler counts as having an empty reference: it must not divide by zero.
@@ -205,7 +208,7 @@ class Task(captioning.Task):
       if "grammar" in names:
         out["grammar"] = jax.nn.softmax(read.grammar)[..., 1]
       if {"clip_s", "ref_clip_s"} & {*names}:
-        pictures = call(method=lambda model: self.read(model, batch))
+        pictures = call(method=lambda model: self.read(model, batch))  # its vectors
         fit = rewards.clip_s(pictures, read.vectors)
         if "clip_s" in names:
           out["clip_s"] = fit
