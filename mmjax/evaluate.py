@@ -17,6 +17,7 @@ from data_pipelines.batching import Bucket
 from mmjax import experiment, features, sharding, splits, train_state
 from mmjax.checkpoint import CheckpointError, read_run
 from mmjax.config import ConfigError, check_same_run
+from mmjax.decode.beam_search import NEGATIVE
 from mmjax.metrics.registry import NotAvailableError
 from mmjax.report.evaluation import write_evaluation
 from mmjax.text.vocabulary import Vocabulary
@@ -24,10 +25,22 @@ from mmjax.text.vocabulary import Vocabulary
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-  """What a task made of a picture: the words of its best hypothesis, or vectors; how sure it is."""
+  """A picture's best hypothesis, and the others with their scores; or what the task has instead."""
 
   words: Any
   score: float
+  others: list[tuple[list[str], float]]
+
+
+def best_first(decoded, row: int, vocabulary: Vocabulary) -> list[tuple[list[str], float]]:
+  """Words and score of each hypothesis of a row of `Decoded` (host arrays), best first."""
+  there = np.array(decoded.scores[row] > NEGATIVE / 2)
+  there[0] = True  # there is always an answer
+  return [
+      (vocabulary.decode(decoded.tokens[row, i, : decoded.lengths[row, i]]),
+       float(decoded.scores[row, i]))
+      for i in np.flatnonzero(there)
+  ]  # fmt: skip
 
 
 class Evaluator:
@@ -41,7 +54,7 @@ class Evaluator:
       buckets: Sequence[Bucket] | None = None,
   ):  # fmt: skip
     self.task, self.mesh = task, mesh
-    self._config = config
+    self._vocabulary, self._config = vocabulary, config
     self.split = splits.load_split(config, builder, split, vocabulary)
     options = experiment.data_options(config, mesh, train=False)
     self.plan = self.split.plan(options, train=False, buckets=buckets)
@@ -101,7 +114,11 @@ class Evaluator:
   def _collect(self, step: int, decoded, out: list) -> None:
     for row, record in enumerate(self.plan[step].records):
       if record >= 0:
-        out[record] = Prediction(self.task.output(decoded, row), float(decoded.scores[row, 0]))
+        if hasattr(self.task, "outputs"):  # it writes no texts
+          (words, score), *others = self.task.outputs(decoded, row)
+        else:
+          (words, score), *others = best_first(decoded, row, self._vocabulary)
+        out[record] = Prediction(words, score, others)
 
 
 def _whole(arrays):

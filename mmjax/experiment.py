@@ -140,9 +140,9 @@ def _with_encoder(config: ConfigDict, state: train_state.TrainState) -> dict[str
     WeightsError: they cannot be read or do not fit.
   """
   variables = {"params": state.params, **state.model_state}
-  if "encoder" not in config.model or "encoder" not in state.params:
+  if "encoder_name" not in config.model or "encoder" not in state.params:
     raise ConfigError(f"config.encoder_from: the model {config.model.name} has no such encoder")
-  found = encoders.load(config.model.encoder, config.encoder_from)
+  found = encoders.load(config.model.encoder_name, config.encoder_from)
   ours = {name: tree["encoder"] for name, tree in variables.items() if "encoder" in tree}
   convert.check_shapes(found, ours)
   return {

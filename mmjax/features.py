@@ -1,4 +1,4 @@
-"""Features of a frozen picture encoder: computed once for a split, kept in a file, read as needed."""
+"""Features of a frozen picture encoder: computed once, kept in a file, read as needed."""
 
 import hashlib
 import json
@@ -29,7 +29,7 @@ def attach(
   computation that was cut short goes on where it stopped.
 
   Args:
-    task: its model has `features` (image [B, H, W, 3]) -> [B, h, w, D].
+    task: its model has an `encoder`: image [B, H, W, 3] -> features [B, h, w, D].
     variables: of the model.
     options: of evaluation, since features are of pictures that are not augmented.
 
@@ -39,7 +39,7 @@ def attach(
   """
   encoder = _whole({name: tree["encoder"] for name, tree in variables.items() if "encoder" in tree})
   folder = splits.data_dir(config) / "features" / config.data.name
-  path = folder / f"{split.name}-{_key(config, split, task, encoder)}.npy"
+  path = folder / f"{split.name}-{_key(config, split, encoder)}.npy"
   if not path.exists() and jax.process_index() == 0:
     _compute(path, split, task, encoder, options, config.data.threads)
   if jax.process_count() > 1:
@@ -47,11 +47,12 @@ def attach(
   split.records.features = np.load(path, mmap_mode="r")
 
 
-def _key(config: ConfigDict, split: Split, task: Any, encoder: Any) -> str:
+def _key(config: ConfigDict, split: Split, encoder: Any) -> str:
   d = config.data
   digest = hashlib.sha256()
-  about = (d.name, split.name, split.index.ids, d.resize, tuple(d.canvas), d.shorter,
-           d.interpolation, task.model.encoder_name, task.model.encoder_sizes)  # fmt: skip
+  sizes = sorted((k, v) for k, v in config.model.items() if k.startswith("encoder"))
+  transforms = (d.resize, tuple(d.canvas), d.shorter, d.interpolation)
+  about = (d.name, split.name, split.index.ids, transforms, sizes)
   digest.update(json.dumps(about, default=str).encode())
   for leaf in jax.tree.leaves(encoder):
     digest.update(np.ascontiguousarray(leaf).tobytes())
@@ -63,7 +64,8 @@ def _compute(
 ) -> None:
   """Writes `path` batch by batch, under another name until all are there."""
   plan = Plan(split.index.sizes, split.lengths, options, train=False)
-  see = jax.jit(lambda image: task.model.apply(encoder, image, method="features"))
+  look = lambda model, image: model.encoder(image)
+  see = jax.jit(lambda image: task.model.apply(encoder, image, method=look))
   canvas = (1, *options.resize.canvas, 3)
   shape = (len(split.index.ids), *jax.eval_shape(see, np.zeros(canvas, np.uint8)).shape[1:])
   path.parent.mkdir(parents=True, exist_ok=True)

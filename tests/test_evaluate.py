@@ -99,9 +99,10 @@ def test_the_config_names_the_metrics(trained, tiny_config, evaluated):
   mesh = experiment.make_mesh(config)
   task, *_ = load_trained(config, trained, None, mesh)
   reference = [["x", "+", "1"], ["y"]]
-  assert task.score([["x", "-", "1"], None], reference).keys() == {
+  texts = [[" ".join(words)] for words in reference]
+  assert task.score([["x", "-", "1"], None], texts).keys() == {
       "exprate_1", "bleu_multi", "edit", "exact"}  # fmt: skip
-  assert task.score(reference, reference)["edit"] == 1
+  assert task.score(reference, texts)["edit"] == 1
   for name, message in (("exprte", "no metric 'exprte'; did you mean exprate"),
                         ("clipscore", "'clipscore'.*give --clip_embeddings=FILE")):  # fmt: skip
     wrong = configs.override(tiny_config, {"evaluate.metrics": (name,)})

@@ -30,7 +30,8 @@ ADAMW = [
 
 def settings(**changes) -> ConfigDict:
   c = dict(name="adamw", lr=0.01, schedule="constant", warmup_steps=0, final_factor=0.0)
-  c |= dict(weight_decay=0.1, clip=0.0, b1=0.9, b2=0.99, rho=0.9, eps=1e-8, momentum=0.9)
+  c |= dict(weight_decay=0.1, clip=0.0, clip_value=0.0, factors=())
+  c |= dict(b1=0.9, b2=0.99, rho=0.9, eps=1e-8, momentum=0.9)
   return ConfigDict(c | changes)
 
 

@@ -1,4 +1,4 @@
-"""Pictures in, LaTeX out, with a trained model."""
+"""Pictures in, LaTeX or captions out, with a trained model."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -13,21 +13,21 @@ from tqdm import tqdm
 from data_pipelines.batching import Options, Plan, round_up
 from data_pipelines.pipeline import LoadBatch, Records
 from data_pipelines.transforms import resize
-from mmjax import experiment, sharding
-from mmjax.evaluate import load_trained
+from mmjax import experiment, sharding, splits
+from mmjax.evaluate import best_first, load_trained
 from mmjax.infer.pictures import PictureError, crop_to_ink, load_picture
-from mmjax.text.latex import detokenize
 from mmjax.text.vocabulary import Vocabulary
 
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-  """What the model reads in a picture: its text and score, or why there is none."""
+  """What the model writes of a picture: its text and score, or why there is none."""
 
   text: str = ""
   score: float = float("-inf")
   words: tuple[str, ...] = ()
   error: str = ""
+  others: tuple[tuple[str, float], ...] = ()  # further texts with their scores, best first
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Predictor:
     loaded, places = [], []
     for i, picture in enumerate(pictures):
       try:
-        loaded.append(self._at_most(crop_to_ink(load_picture(picture))[..., 0]))
+        loaded.append(self._prepared(picture))
         places.append(i)
       except PictureError as e:
         answers[i] = Answer(error=str(e))
@@ -71,17 +71,33 @@ class Predictor:
       return []
     plan = self._plan(pictures)
     disable = None if len(plan) > 1 else True
-    load = LoadBatch(Records(None, [], held=pictures), [[]] * len(pictures), 0, 1)
+    records = Records(None, [], held=pictures, channels=3 if self._photographs else 1)
+    load = LoadBatch(records, [[[]] if self._photographs else []] * len(pictures), 0, 1, plan)
     answers = [Answer()] * len(pictures)
     for step in tqdm(range(len(plan)), desc="reading", unit="batch", leave=False, disable=disable):
       batch = sharding.place_batch(load.map(plan[step]), self.mesh)
       decoded = jax.device_get(self.task.predict(self.variables, batch))
       for row, record in enumerate(plan[step].records):
         if record >= 0:
-          words = self.vocabulary.decode(decoded.tokens[row, 0, : decoded.lengths[row, 0]])
-          score = float(decoded.scores[row, 0])
-          answers[record] = Answer(detokenize(words), score, tuple(words))
+          hypotheses = best_first(decoded, row, self.vocabulary)
+          words, score = hypotheses[0]
+          others = tuple((self.task.text(w), s) for w, s in hypotheses[1:])
+          answers[record] = Answer(self.task.text(words), score, tuple(words), others=others)
     return answers
+
+  @property
+  def _photographs(self) -> bool:
+    return splits.has_captions(self.config)
+
+  def _prepared(self, picture: Any) -> np.ndarray:
+    """Pixels as in training.
+
+    Raises:
+      PictureError: it cannot be used.
+    """
+    if self._photographs:
+      return load_picture(picture, channels=3, polarity="as_is")
+    return self._at_most(crop_to_ink(load_picture(picture))[..., 0])
 
   def _at_most(self, picture: np.ndarray) -> np.ndarray:
     """The picture shrunk to the largest area that training let through, as photographs need."""
@@ -95,7 +111,12 @@ class Predictor:
     """Few coarse shapes, so that a service compiles seldom; padding does not change an answer."""
     d = self.config.data
     shards = sharding.batch_shards(self.mesh)
-    sizes = np.array([p.shape for p in pictures], np.int32)
+    sizes = np.array([p.shape[:2] for p in pictures], np.int32)
+    if self._photographs:
+      options = experiment.data_options(self.config, self.mesh, train=False)
+      few = round_up(min(len(pictures), options.batch), shards)
+      options = dataclasses.replace(options, batch=few, max_area=int(1e9), texts="each")
+      return Plan(sizes, np.zeros((len(sizes), 1), np.int32), options, train=False)
     options = Options(
         batch=round_up(min(len(pictures), self.config.evaluate.batch), shards),
         max_pixels=d.max_pixels,

@@ -102,10 +102,6 @@ class ClipRewardCaptioner(nn.Module):
     del valid
     return self.encode_features(self.encoder(images, train=train), train=train)
 
-  def features(self, images: Real[Array, "B H W 3"]) -> Float[Array, "B h w D"]:
-    """Cells of pictures, as `encode_features` takes them, by the encoder as it stands."""
-    return self.encoder(images, train=False)
-
   def encode_features(self, features: Real[Array, "B h w D"], *, train: bool = False) -> Memory:
     """Encodes the cells of pictures, which get no positions."""
     x = features.reshape(len(features), -1, features.shape[-1]).astype(self.dtype)

@@ -98,10 +98,6 @@ class SmallClip(nn.Module):
     del valid
     return self.encode_features(self.encoder(images, train=train), train=train)
 
-  def features(self, images: Real[Array, "B H W 3"]) -> Float[Array, "B h w D"]:
-    """Cells of pictures, as `encode_features` takes them, by the encoder as it stands."""
-    return self.encoder(images, train=False)
-
   def encode_features(
       self, features: Real[Array, "B h w D"], *, train: bool = False
   ) -> Float[Array, "B E"]:

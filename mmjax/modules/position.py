@@ -16,6 +16,17 @@ def word_positions(length: int, width: int) -> Float[Array, "T D"]:
   return jnp.stack([jnp.sin(angle), jnp.cos(angle)], -1).reshape(length, width)
 
 
+def steep_word_positions(length: int, width: int) -> Float[Array, "T D"]:
+  """[length, width] of frequencies 10000**(-2j/width), cos at even j and sin at odd j.
+
+  Every channel has its own frequency, and they fall to 10000**-2. As in S. Kurtisi's
+  "pytorch-image-captioning".
+  """
+  channel = jnp.arange(width)
+  angle = jnp.arange(length)[:, None] * 10000.0 ** (-2 * channel / width)
+  return jnp.where(channel % 2 == 0, jnp.cos(angle), jnp.sin(angle))
+
+
 def cell_positions(
     valid: Bool[Array, "B h w"], width: int, *, paired: bool, rows_first: bool = False
 ) -> Float[Array, "B h w D"]:

@@ -115,13 +115,22 @@ class Attention(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-  """Post-norm layer: words to words, words to picture, feed-forward (Vaswani et al., 2017)."""
+  """Words to words, words to picture, feed-forward (Vaswani et al., 2017).
+
+  Attributes:
+    width, heads, hidden: channels, attention heads, channels of the feed-forward part.
+    dropout: of attention weights, of hidden channels, and before every sum.
+    dtype: of the computation.
+    pre_norm: normalise what a part reads, not the sum after it; what leaves the last layer then
+      wants a norm of its own.
+  """
 
   width: int
   heads: int
   hidden: int
   dropout: float
   dtype: DTypeLike
+  pre_norm: bool = False
 
   def setup(self):
     attention = lambda: Attention(self.width, self.heads, self.dropout, self.dtype)
@@ -155,7 +164,7 @@ class DecoderLayer(nn.Module):
       train: bool,
   ) -> Float[Array, "B R T D"]:
     """All T words at once."""
-    words = self.self_attention.project(x)
+    words = self.self_attention.project(self._read(self.norm1, x))
     return self.attend(x, words, seen, picture, valid, train=train)[0]
 
   def step(
@@ -174,7 +183,7 @@ class DecoderLayer(nn.Module):
       self, x: Float[Array, "B R 1 D"], position: Int[Array, ""], cache: KeysValues
   ) -> tuple[KeysValues, Bool[Array, "1 L"]]:
     """`cache` with the word `x` at `position`, and which of its places are filled."""
-    new = self.self_attention.project(x)
+    new = self.self_attention.project(self._read(self.norm1, x))
     words = KeysValues(
         *(
             jax.lax.dynamic_update_slice_in_dim(old, n.astype(old.dtype), position, 2)
@@ -198,11 +207,18 @@ class DecoderLayer(nn.Module):
 
     `refine` changes that attention (see `Attention.over_picture`).
     """
-    drop = lambda y: self.drop(y, train=train)
-    x = self.norm1(x + drop(self.self_attention.over_words(x, words, seen, train=train)))
+    read, drop = self._read, lambda y: self.drop(y, train=train)
+    seen_words = self.self_attention.over_words(read(self.norm1, x), words, seen, train=train)
+    x = self._joined(self.norm1, x, drop(seen_words))
     seen_cells, weights = self.cross_attention.over_picture(
-        x, picture, valid, train=train, refine=refine
+        read(self.norm2, x), picture, valid, train=train, refine=refine
     )
-    x = self.norm2(x + drop(seen_cells))
-    hidden = drop(nn.relu(self.linear1(x)))
-    return self.norm3(x + drop(self.linear2(hidden))), weights
+    x = self._joined(self.norm2, x, drop(seen_cells))
+    hidden = drop(nn.relu(self.linear1(read(self.norm3, x))))
+    return self._joined(self.norm3, x, drop(self.linear2(hidden))), weights
+
+  def _read(self, norm, x):
+    return norm(x) if self.pre_norm else x
+
+  def _joined(self, norm, x, part):
+    return x + part if self.pre_norm else norm(x + part)

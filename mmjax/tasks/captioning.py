@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -32,7 +32,7 @@ class Task(recognition.Task):
     label_smoothing: share of a target's weight that is spread over the vocabulary.
   """
 
-  language: str = "en"
+  language: preparation.Language = "en"
   label_smoothing: float = 0.0
   metrics: tuple[str, ...] = ("bleu", "cider")
 
@@ -102,14 +102,14 @@ class Task(recognition.Task):
       NotAvailableError: a tokenizer is missing.
     """
     given = [list(texts) for texts in references]
-    return preparation.prepare("caption", cast(preparation.Language, self.language), "word", given, [])[0]
+    return preparation.prepare("caption", self.language, "word", given, [])[0]
 
   def measure(
       self, outputs: Sequence[Sequence[str] | None], references: Sequence[Sequence[str]]
   ) -> list[tuple[registry.Choice, Measured]]:
     """What each of `metrics` says of words and prepared captions; None counts as empty."""
     texts = [[self.text(words or ())] for words in outputs]
-    _, (sets,) = preparation.prepare("caption", cast(preparation.Language, self.language), "word", [], [texts])
+    _, (sets,) = preparation.prepare("caption", self.language, "word", [], [texts])
     hypotheses = [one for (one,) in sets]
     return [
         (choice, registry.measure(choice.metric, references, hypotheses))
@@ -131,7 +131,9 @@ class Task(recognition.Task):
       self, outputs: Sequence[Sequence[str] | None], references: Sequence[Sequence[str]]
   ) -> list[dict[str, Any]]:
     """What the file of predictions says of each picture: its hypothesis, and how good it is."""
-    rows: list[dict[str, Any]] = [{"hypothesis": None if w is None else self.text(w)} for w in outputs]
+    rows: list[dict[str, Any]] = [
+        {"hypothesis": None if words is None else self.text(words)} for words in outputs
+    ]
     for choice, measured in self.measure(outputs, references):
       for name, values in measured.samples().items():
         if choice.scores is None or name in choice.scores:

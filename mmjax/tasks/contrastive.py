@@ -29,7 +29,7 @@ class Vectors(NamedTuple):
   pictures: Float[Array, "B E"]
   texts: Float[Array, "B R E"]
   there: Bool[Array, "B R"]  # False where a picture has fewer than R texts
-  scores: Float[Array, "B 1"]  # the cosine of a picture and its first text
+  scores: Float[Array, "B"]  # the cosine of a picture and its first text
 
 
 class Output(NamedTuple):
@@ -130,7 +130,7 @@ class Task:
     read = call(tokens, lengths, method="read")
     pictures = call(method=lambda model: self.see(model, batch))
     there = (lengths > 0) & batch["real"][:, None]
-    scores = jnp.einsum("be,be->b", pictures, read.vectors[:, 0])[:, None]
+    scores = jnp.einsum("be,be->b", pictures, read.vectors[:, 0])
     metrics = {}
     if self.grammar:
       first, n, real = tokens[:, 0], lengths[:, 0], there[:, 0]
@@ -142,9 +142,10 @@ class Task:
       _, metrics = _grammar(logits, sound, jnp.concatenate([real, real]), kind)
     return metrics, Vectors(pictures, read.vectors, there, scores)
 
-  def output(self, made: Vectors, row: int) -> Output:
-    """What `score` takes of a picture."""
-    return Output(made.pictures[row], made.texts[row][made.there[row]])
+  def outputs(self, made: Vectors, row: int) -> list[tuple[Output, float]]:
+    """What `score` takes of a picture, and its cosine with its first text."""
+    vectors = Output(made.pictures[row], made.texts[row][made.there[row]])
+    return [(vectors, float(made.scores[row]))]
 
   def perfect(self, references: Sequence[Sequence[str]]) -> list[Output]:
     """What the best of models would make of pictures."""

@@ -181,10 +181,6 @@ class Task:
     stride = round((height * width / weights.shape[-1]) ** 0.5)
     return weights.reshape(*weights.shape[:2], height // stride, width // stride)
 
-  def output(self, decoded: Decoded, row: int) -> list[str]:
-    """The words of a picture's best hypothesis."""
-    return self.vocabulary.decode(decoded.tokens[row, 0, : decoded.lengths[row, 0]])
-
   def perfect(self, references: Sequence[Sequence[str]]) -> list[list[str]]:
     """The words that the best of models would write, of prepared texts."""
     return [texts[0].split() for texts in references]
