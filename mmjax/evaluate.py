@@ -194,20 +194,21 @@ def evaluate(
     folder = workdir / "evaluate" / split
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder, evaluator, predictions, scores)
-    if hasattr(task, "search"):  # texts were written
-      write_evaluation(
-          folder,
-          workdir,
-          evaluator,
-          variables,
-          predictions,
-          scores,
-          title=f"{config.model.name} on {config.data.name}, {split}",
-          subtitle=f"checkpoint of step {at}; beam {config.decode.beam}; {len(predictions)} pictures"
-          + (f", {dropped} over the size limits and counted as wrong" if dropped else ""),
-          count=config.evaluate.report_samples,
-          notes={"workdir": str(workdir), **experiment.versions()},
-      )
+    if hasattr(task, "outputs"):  # no texts to show
+      return scores
+    write_evaluation(
+        folder,
+        workdir,
+        evaluator,
+        variables,
+        predictions,
+        scores,
+        title=f"{config.model.name} on {config.data.name}, {split}",
+        subtitle=f"checkpoint of step {at}; beam {config.decode.beam}; {len(predictions)} pictures"
+        + (f", {dropped} over the size limits and counted as wrong" if dropped else ""),
+        count=config.evaluate.report_samples,
+        notes={"workdir": str(workdir), **experiment.versions()},
+    )
   return scores
 
 

@@ -71,6 +71,7 @@ def make_task(config: ConfigDict, vocabulary: Vocabulary):
       options["language"] = config.data.language
       if config.train.label_smoothing:
         options["label_smoothing"] = config.train.label_smoothing
+    options |= config.get("contrastive", {})
     if "reward" in config:
       options |= {k: v for k, v in config.reward.items() if k not in ("judge", "weights")}
       options["reward_weights"] = tuple((k, w) for k, w in config.reward.weights.items() if w)

@@ -7,7 +7,9 @@ RANKS = (1, 5, 10)
 
 
 def recalls(
-    pictures: Float[np.ndarray, "N E"], texts: Float[np.ndarray, "M E"], owners: Int[np.ndarray, "M"]
+    pictures: Float[np.ndarray, "N E"],
+    texts: Float[np.ndarray, "M E"],
+    owners: Int[np.ndarray, "M"],
 ) -> dict[str, float]:
   """Recall at 1, 5 and 10 of texts for pictures and of pictures for texts, in percent.
 

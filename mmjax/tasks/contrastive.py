@@ -144,7 +144,8 @@ class Task:
 
   def outputs(self, made: Vectors, row: int) -> list[tuple[Output, float]]:
     """What `score` takes of a picture, and its cosine with its first text."""
-    vectors = Output(made.pictures[row], made.texts[row][made.there[row]])
+    texts = np.asarray(made.texts[row])[np.asarray(made.there[row])]
+    vectors = Output(np.asarray(made.pictures[row]), texts)
     return [(vectors, float(made.scores[row]))]
 
   def perfect(self, references: Sequence[Sequence[str]]) -> list[Output]:

@@ -110,13 +110,14 @@ class Task(captioning.Task):
     if "references" not in batch:
       raise ValueError('a self-critical step needs references; set config.data.texts="references"')
     draw_key, dropout_key = jax.random.split(key)
-    apply = functools.partial(
-        self.model.apply, rngs={"dropout": dropout_key}, mutable=list(model_state))  # fmt: skip
+    apply: Any = self.model.apply
     fixed = jax.lax.stop_gradient({"params": params, **model_state})
-    seen = self.model.apply(fixed, method=lambda model: self.read(model, batch))
+    seen = apply(fixed, method=lambda model: self.read(model, batch))
     drawn = self.draw(fixed, seen, batch["real"], draw_key)
     values = self.judged(batch, drawn)
-    reward = sum(weight * values[name] for name, weight in self.reward_weights)
+    reward = jnp.zeros(drawn.lengths.shape)
+    for name, weight in self.reward_weights:
+      reward += weight * values[name]
     if self.baseline == "greedy":
       baseline = jnp.broadcast_to(reward[:, :1], reward[:, 1:].shape)
       reward, drawn = reward[:, 1:], Drawn(*(x[:, 1:] for x in drawn))
@@ -129,7 +130,12 @@ class Task(captioning.Task):
       memory = self.read(model, batch, train=self.dropout)
       return model.decode(tokens_in, memory, train=self.dropout)
 
-    logits, model_state = apply({"params": params, **model_state}, method=forward)
+    logits, model_state = apply(
+        {"params": params, **model_state},
+        method=forward,
+        rngs={"dropout": dropout_key},
+        mutable=list(model_state),
+    )
     log_policy = _log_policy(logits, self.temperature)
     log_probs = jnp.take_along_axis(log_policy, drawn.tokens[..., None], -1)[..., 0]
     there = jnp.broadcast_to(batch["real"][:, None], reward.shape)
@@ -138,7 +144,7 @@ class Task(captioning.Task):
 
     policy = jnp.exp(log_policy)
     sum_of = lambda x, where: (jnp.where(where, x, 0).sum(), where.sum(dtype=jnp.float32))
-    metrics = {
+    metrics: dict[str, Any] = {
         "loss": (loss, weight),
         "reward": sum_of(reward, there),
         "baseline": sum_of(baseline, there),
@@ -149,7 +155,7 @@ class Task(captioning.Task):
     for name, value in values.items():
       metrics[f"reward_{name}"] = sum_of(value[:, -self.samples :], there)
     if self.kl:
-      logits = self.model.apply(
+      logits = apply(
           {**fixed, "params": self.start},
           method=lambda model: model.decode(tokens_in, self.read(model, batch)),
       )
@@ -201,7 +207,7 @@ class Task(captioning.Task):
       if "bleu_4" in names:
         out["bleu_4"] = rewards.bleu(rewards.bleu_statistics(*texts))[..., 3]
     if self.judge and {*FROM_JUDGE} & {*names}:
-      call = functools.partial(self.judge.model.apply, self.judge.variables)
+      call: Any = functools.partial(self.judge.model.apply, self.judge.variables)
       ends = (drawn.tokens == EOS).any(-1)
       words = jnp.where(drawn.tokens == EOS, PAD, drawn.tokens)
       read = call(words, drawn.lengths - ends, method="read")

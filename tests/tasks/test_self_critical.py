@@ -74,7 +74,8 @@ def make_batch(filler=0):
 
 def make_task(**changes):
   table = rewarding.reference_table(REFERENCES)
-  options = dict(max_length=LONGEST, reward_weights=(("cider_d", 1.0), ("bleu_4", 0.5)), table=table)
+  weights = (("cider_d", 1.0), ("bleu_4", 0.5))
+  options = dict(max_length=LONGEST, reward_weights=weights, table=table)
   return self_critical.Task(Bigrams(), WORDS, **options | changes)
 
 
@@ -284,10 +285,11 @@ def test_bad_options_are_refused(changes, message):
 
 def test_what_is_missing_is_named(params):
   batch, key = make_batch(), jax.random.key(0)
+  both = make_task(reward_weights=(("cider_d", 1.0), ("clip_s", 2.0)), table=None)
   with pytest.raises(ValueError, match="needs table, judge"):
-    make_task(reward_weights=(("cider_d", 1), ("clip_s", 2)), table=None).loss(params, {}, batch, key)
+    both.loss(params, {}, batch, key)
   del batch["references"]
-  with pytest.raises(ValueError, match='set config.data.texts="references"'):
+  with pytest.raises(ValueError, match=r"set config\.data\.texts=\"references\""):
     make_task().loss(params, {}, batch, key)
 
 
