@@ -29,6 +29,15 @@ class Read(NamedTuple):
   grammar: Float[Array, "*B 2"]
 
 
+class Scale(nn.Module):
+  """A learned factor that begins at 1 / 0.07 and stays at most 100."""
+
+  @nn.compact
+  def __call__(self) -> Float[Array, ""]:
+    start = nn.initializers.constant(math.log(1 / 0.07))
+    return jnp.exp(jnp.minimum(self.param("logarithm", partitioned(start), ()), math.log(100)))
+
+
 class SmallClip(nn.Module):
   """Pictures and texts as unit vectors that are near each other where they fit.
 
@@ -77,8 +86,7 @@ class SmallClip(nn.Module):
     self.text_proj = dense(self.features, jnp.float32, None, None, "embed", bias=False)
     self.grammar_hidden = dense(self.width, jnp.float32, None, None, "embed", bias=False)
     self.grammar_out = dense(2, jnp.float32, None, "embed", None, bias=False)
-    start = nn.initializers.constant(math.log(1 / 0.07))
-    self.logit_scale = self.param("logit_scale", partitioned(start), ())
+    self.scale = Scale()
     self.drop = Dropout(self.dropout)
 
   def __call__(
@@ -127,8 +135,8 @@ class SmallClip(nn.Module):
     return Read(vectors.reshape(*shape, -1), grammar.reshape(*shape, 2))
 
   def temperature(self) -> Float[Array, ""]:
-    """The learned factor of cosines, at most 100."""
-    return jnp.exp(jnp.minimum(self.logit_scale, math.log(100)))
+    """The learned factor of cosines."""
+    return self.scale()
 
 
 def unit(x: Float[Array, "*B E"]) -> Float[Array, "*B E"]:

@@ -116,8 +116,8 @@ class Task(captioning.Task):
     drawn = self.draw(fixed, seen, batch["real"], draw_key)
     values = self.judged(batch, drawn)
     reward = jnp.zeros(drawn.lengths.shape)
-    for name, weight in self.reward_weights:
-      reward += weight * values[name]
+    for name, share in self.reward_weights:
+      reward += share * values[name]
     if self.baseline == "greedy":
       baseline = jnp.broadcast_to(reward[:, :1], reward[:, 1:].shape)
       reward, drawn = reward[:, 1:], Drawn(*(x[:, 1:] for x in drawn))
