@@ -37,11 +37,12 @@ def attach(
     ConfigError: pictures have no common canvas.
     OSError: the disk lacks the room.
   """
-  encoder = _whole({name: tree["encoder"] for name, tree in variables.items() if "encoder" in tree})
+  variables = _whole(variables)
+  encoder = {name: tree["encoder"] for name, tree in variables.items() if "encoder" in tree}
   folder = splits.data_dir(config) / "features" / config.data.name
   path = folder / f"{split.name}-{_key(config, split, encoder)}.npy"
   if not path.exists() and jax.process_index() == 0:
-    _compute(path, split, task, encoder, options, config.data.threads)
+    _compute(path, split, task, variables, options, config.data.threads)
   if jax.process_count() > 1:
     multihost_utils.sync_global_devices("features")
   split.records.features = np.load(path, mmap_mode="r")
@@ -60,12 +61,12 @@ def _key(config: ConfigDict, split: Split, encoder: Any) -> str:
 
 
 def _compute(
-    path: Path, split: Split, task: Any, encoder: Any, options: Options, threads: int
+    path: Path, split: Split, task: Any, variables: Any, options: Options, threads: int
 ) -> None:
   """Writes `path` batch by batch, under another name until all are there."""
   plan = Plan(split.index.sizes, split.lengths, options, train=False)
   look = lambda model, image: model.encoder(image)
-  see = jax.jit(lambda image: task.model.apply(encoder, image, method=look))
+  see = jax.jit(lambda image: task.model.apply(variables, image, method=look))
   canvas = (1, *options.resize.canvas, 3)
   shape = (len(split.index.ids), *jax.eval_shape(see, np.zeros(canvas, np.uint8)).shape[1:])
   path.parent.mkdir(parents=True, exist_ok=True)

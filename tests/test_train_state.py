@@ -18,7 +18,8 @@ def make(accumulate: int = 1):
   """(new state, jitted step) of a tiny BTTR without dropout, under Adadelta, with an average."""
   model = models.build("bttr", len(WORDS), **SIZES)
   task = tasks.build("bidirectional", model=model, vocabulary=WORDS)
-  c = ConfigDict(dict(name="adadelta", rho=0.9, eps=1e-6, weight_decay=1e-4, clip=100.0, clip_value=0.0, factors=()))
+  c = dict(name="adadelta", rho=0.9, eps=1e-6, weight_decay=1e-4)
+  c = ConfigDict(c | dict(clip=100.0, clip_value=0.0, factors=()))
   rates = train_state.Rates(optim.make_optimizer(c), lambda step: 0.5, 0.9, accumulate)
   mesh = sharding.make_mesh()
   state, _ = train_state.create(task, rates, mesh, seed=0)

@@ -1,4 +1,5 @@
-"""Files of weights -> named NumPy arrays: `.npz`, and what `torch.save` writes, without PyTorch.
+"""Files of weights -> named NumPy arrays: `.npz`, safetensors, and what `torch.save` writes,
+without PyTorch.
 
 A checkpoint is a pickle, which can name any function to run. Ours resolves the few names that
 tensors need; every other name becomes an inert stand-in that swallows whatever is done to it.
@@ -7,6 +8,7 @@ tensors need; every other name becomes an inert stand-in that swallows whatever 
 import dataclasses
 import functools
 import io
+import json
 import math
 import pickle
 import pickletools
@@ -46,14 +48,18 @@ STORAGES = {
     "ComplexDoubleStorage": "c16",
     "UntypedStorage": "u1",  # counts bytes
 }
+SAFETENSORS = {
+    "F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "bfloat16", "I64": "<i8", "I32": "<i4",
+    "I16": "<i2", "I8": "i1", "U8": "u1", "BOOL": "?",
+}  # fmt: skip
 
 
 def read_arrays(path: Path | str) -> dict[str, np.ndarray]:
-  """The arrays of an `.npz` or of the state dict in a PyTorch checkpoint, by their own names.
+  """The arrays of an `.npz`, of safetensors or of the state dict in a PyTorch checkpoint, by name.
 
-  The state dict is looked for under `state_dict`, under `model`, then at the top. bfloat16 is
-  returned as float32, every other type as it is. What is in the file, not its suffix, tells the
-  format.
+  The state dict is looked for under `state_dict`, under `model`, then at the top; failing that,
+  whole modules at the top give theirs, under the names that they have there. bfloat16 is returned
+  as float32, every other type as it is. What is in the file, not its suffix, tells the format.
 
   Raises:
     WeightsError: the file is missing, damaged, no checkpoint, or has no arrays.
@@ -75,14 +81,19 @@ def read_arrays(path: Path | str) -> dict[str, np.ndarray]:
 
 
 def _read(file: Bytes) -> dict[str, np.ndarray]:
-  head = file.read(4)
+  start = file.read(9)
   file.seek(0)
+  head = start[:4]
   if not head:
     raise WeightsError("the file is empty")
+  if start[4:] == b"\0\0\0\0{":  # before pickles: the length of the header may begin with 80
+    return _read_safetensors(file)
   if head[:1] == b"\x80":
     return _read_legacy(file)
   if head != b"PK\x03\x04":
-    raise WeightsError("not a checkpoint: expected an .npz, or a file written by torch.save")
+    raise WeightsError(
+        "not a checkpoint: expected an .npz, .safetensors, or a file written by torch.save"
+    )
   with zipfile.ZipFile(file) as archive:
     names = archive.namelist()
     roots = [n.removesuffix("data.pkl") for n in names if n.split("/")[-1] == "data.pkl"]
@@ -104,6 +115,30 @@ def _read_npz(file: Bytes) -> dict[str, np.ndarray]:
         raise WeightsError(f"array {name} holds Python objects or is damaged ({e})") from e
       if getattr(arrays[name], "dtype", np.dtype("V")).kind == "V":
         raise WeightsError(f"{name} is no array of a NumPy type; save bfloat16 as float32")
+  return arrays
+
+
+def _read_safetensors(file: Bytes) -> dict[str, np.ndarray]:
+  """The length of a JSON header in 8 bytes, the header, and the arrays' bytes."""
+  header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+  header.pop("__metadata__", None)
+  data = file.read()
+  arrays = {}
+  for name, entry in header.items():
+    kind, shape, (start, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
+    if kind not in SAFETENSORS:
+      raise WeightsError(f"weight {name} is of a type that is not read: {kind}")
+    dtype = np.dtype("<u2" if kind == "BF16" else SAFETENSORS[kind])
+    if not 0 <= start <= end <= len(data) or end - start != math.prod(shape) * dtype.itemsize:
+      raise WeightsError(
+          f"weight {name} of shape {shape} lies at {start}..{end} of {len(data)} bytes: {DAMAGED}"
+      )
+    array = np.frombuffer(data[start:end], dtype).reshape(shape)
+    if kind == "BF16":  # the upper half of a float32
+      array = (array.astype(np.uint32) << 16).view(np.float32)
+    arrays[name] = array
+  if not arrays:
+    raise WeightsError("holds no arrays")
   return arrays
 
 
@@ -138,9 +173,13 @@ class _Dict(dict):
 
 
 class _Inert:
-  """Stands for an object that is not wanted, and swallows what pickles do to objects."""
+  """Stands for an object that is not wanted, and swallows what pickles do to objects.
+
+  Of a whole PyTorch module it holds the dicts of weights and of modules inside.
+  """
 
   origin = ""
+  holds: dict | None = None
 
   def __new__(cls, *args, **kwargs):
     return super().__new__(cls)
@@ -151,7 +190,11 @@ class _Inert:
   def _swallow(self, *args, **kwargs):
     return self
 
-  __call__ = __setstate__ = __setitem__ = append = extend = add = _swallow
+  __call__ = __setitem__ = append = extend = add = _swallow
+
+  def __setstate__(self, state):
+    if isinstance(state, dict) and {"_parameters", "_buffers", "_modules"} <= state.keys():
+      self.holds = state
 
 
 class _Unpickler(pickle.Unpickler):
@@ -182,6 +225,8 @@ class _Unpickler(pickle.Unpickler):
     return known.get((module, name)) or _inert_class(f"{module}.{name}")
 
   def persistent_load(self, pid: Any) -> Any:
+    if pid[0] == "module":  # a class and its source, as PyTorch before 1.6 stored it
+      return pid[1]
     if pid[0] != "storage":
       return _inert_class(f"persistent {pid[0]}")
     _, kind, key, _, count, *view = pid
@@ -252,9 +297,11 @@ def _read_legacy(file: Bytes) -> dict[str, np.ndarray]:
 
 
 def _state_dict(top: Any, read: Callable[[_Storage], bytes], order: Order) -> dict[str, np.ndarray]:
+  if isinstance(top, _Inert) and top.holds:
+    top = {"": top}
   if not isinstance(top, dict):
     raise WeightsError(f"holds one object, not a dict of tensors; {RESAVE}")
-  for state in (top.get("state_dict"), top.get("model"), top):
+  for state in (top.get("state_dict"), top.get("model"), top, _of_modules(top, "", set())):
     if isinstance(state, dict) and any(isinstance(v, _Tensor) for v in state.values()):
       break
   else:
@@ -277,6 +324,20 @@ def _state_dict(top: Any, read: Callable[[_Storage], bytes], order: Order) -> di
     elif isinstance(value, _Inert) and "_rebuild" in value.origin:
       raise WeightsError(f"weight {name} is of a kind that is not read: {value.origin}; {RESAVE}")
   return arrays
+
+
+def _of_modules(modules: dict, prefix: str, seen: set[int]) -> dict[str, Any]:
+  """The state dict of whole modules, each of them once however often it is named."""
+  found = {}
+  for name, module in modules.items():
+    if not isinstance(module, _Inert) or not module.holds or id(module) in seen:
+      continue
+    seen.add(id(module))
+    inside = f"{prefix}{name}." if name else prefix
+    own = module.holds["_parameters"] | module.holds["_buffers"]
+    found |= {f"{inside}{key}": value for key, value in own.items() if value is not None}
+    found |= _of_modules(module.holds["_modules"], inside, seen)
+  return found
 
 
 def _array(name: str, tensor: _Tensor, values: Callable[[_Storage], np.ndarray]) -> np.ndarray:

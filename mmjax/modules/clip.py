@@ -5,6 +5,7 @@ supervision.
 """
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -29,7 +30,7 @@ class Seen(NamedTuple):
   Attributes:
     grid: [B, S, D] of the cells row by row; of the vision transformer, after the last norm and with
       the class token first.
-    pooled: [B, E] in the space that pictures share with sentences.
+    pooled: [B, E] in the space that pictures share with sentences; E is 0 where it is left out.
   """
 
   grid: Float[Array, "B S D"]
@@ -46,9 +47,10 @@ def quick_gelu(x: Float[Array, "..."]) -> Float[Array, "..."]:
   return x * jax.nn.sigmoid(1.702 * x)
 
 
-def _layer_norm(dtype: DTypeLike, name: str | None = None) -> nn.LayerNorm:
+def layer_norm(dtype: DTypeLike, name: str, epsilon: float = 1e-5) -> nn.LayerNorm:
+  """A layer norm whose parameters carry their axes."""
   return nn.LayerNorm(
-      epsilon=1e-5,
+      epsilon=epsilon,
       dtype=dtype,
       scale_init=partitioned(nn.initializers.ones, "norm"),
       bias_init=partitioned(nn.initializers.zeros, "norm"),
@@ -68,20 +70,22 @@ def _dense(features: int, dtype: DTypeLike, name: str, *axes: str, bias: bool = 
 
 
 class Block(nn.Module):
-  """Pre-norm Transformer layer with the quick GELU."""
+  """Pre-norm Transformer layer."""
 
   width: int
   dtype: DTypeLike
+  activation: Callable = quick_gelu
+  epsilon: float = 1e-5
 
   @nn.compact
   def __call__(self, x: Float[Array, "B T D"], seen: Bool[Array, "T T"]) -> Float[Array, "B T D"]:
     """`seen` is True where a position may look at another."""
     attention = Attention(self.width, self.width // HEAD, 0.0, self.dtype, name="attention")
-    y = _layer_norm(self.dtype, "norm1")(x)[:, None]  # one row a sample
+    y = layer_norm(self.dtype, "norm1", self.epsilon)(x)[:, None]  # one row a sample
     x = x + attention.over_words(y, attention.project(y), seen, train=False)[:, 0]
     y = _dense(EXPANSION * self.width, self.dtype, "linear1", "embed", "mlp")(
-        _layer_norm(self.dtype, "norm2")(x))  # fmt: skip
-    return x + _dense(self.width, self.dtype, "linear2", "mlp", "embed")(quick_gelu(y))
+        layer_norm(self.dtype, "norm2", self.epsilon)(x))  # fmt: skip
+    return x + _dense(self.width, self.dtype, "linear2", "mlp", "embed")(self.activation(y))
 
 
 class VisionTransformer(nn.Module):
@@ -91,7 +95,7 @@ class VisionTransformer(nn.Module):
     width: channels; a multiple of 64.
     layers: of the Transformer.
     patch: side of a patch in pixels.
-    features: of the pooled vector.
+    features: of the pooled vector; 0 leaves it out.
     dtype: of the computation.
   """
 
@@ -119,11 +123,13 @@ class VisionTransformer(nn.Module):
     token = self.param("token", partitioned(spread, "embed"), (self.width,))
     x = jnp.concatenate([jnp.broadcast_to(token.astype(x.dtype), (len(x), 1, self.width)), x], 1)
     positions = self.param("positions", partitioned(spread, None, "embed"), x.shape[1:])
-    x = _layer_norm(self.dtype, "norm_in")(x + positions.astype(x.dtype))
+    x = layer_norm(self.dtype, "norm_in")(x + positions.astype(x.dtype))
     everything = jnp.ones((x.shape[1],) * 2, bool)
     for i in range(self.layers):
       x = Block(self.width, self.dtype, name=f"block_{i}")(x, everything)
-    x = _layer_norm(self.dtype, "norm_out")(x)
+    x = layer_norm(self.dtype, "norm_out")(x)
+    if not self.features:
+      return Seen(x, x[:, 0, :0])
     project = _dense(self.features, self.dtype, "project", "embed", "mlp", bias=False)
     return Seen(x, project(x[:, 0]))
 
@@ -136,13 +142,16 @@ class Bottleneck(nn.Module):
   dtype: DTypeLike
 
   @nn.compact
-  def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B h w D"]:
+  def __call__(
+      self, x: Float[Array, "B H W C"], *, train: bool = False
+  ) -> Float[Array, "B h w D"]:
     width = EXPANSION * self.channels
-    y = nn.relu(_normed_conv(self.channels, 1, self.dtype, "conv1", "bn1")(x))
-    y = nn.relu(_normed_conv(self.channels, 3, self.dtype, "conv2", "bn2")(y))
-    y = _normed_conv(width, 1, self.dtype, "conv3", "bn3")(_pool(y, self.stride))
+    y = nn.relu(_normed_conv(self.channels, 1, self.dtype, "conv1", "bn1")(x, train))
+    y = nn.relu(_normed_conv(self.channels, 3, self.dtype, "conv2", "bn2")(y, train))
+    y = _normed_conv(width, 1, self.dtype, "conv3", "bn3")(_pool(y, self.stride), train)
     if self.stride > 1 or x.shape[-1] != width:
-      x = _normed_conv(width, 1, self.dtype, "shortcut", "bn_shortcut")(_pool(x, self.stride))
+      shortcut = _normed_conv(width, 1, self.dtype, "shortcut", "bn_shortcut")
+      x = shortcut(_pool(x, self.stride), train)
     return nn.relu(x + y)
 
 
@@ -151,9 +160,9 @@ def _pool(x: Float[Array, "B H W C"], side: int) -> Float[Array, "B h w C"]:
 
 
 def _normed_conv(channels: int, side: int, dtype: DTypeLike, conv: str, norm: str, stride: int = 1):
-  """A convolution without bias and its batch norm, which always uses the running statistics."""
+  """A convolution without bias and its batch norm."""
 
-  def apply(x: Float[Array, "B H W C"]) -> Float[Array, "B h w D"]:
+  def apply(x: Float[Array, "B H W C"], train: bool) -> Float[Array, "B h w D"]:
     x = nn.Conv(
         channels,
         (side, side),
@@ -164,7 +173,7 @@ def _normed_conv(channels: int, side: int, dtype: DTypeLike, conv: str, norm: st
         kernel_init=partitioned(fan_in_uniform, None, None, None, "embed"),
         name=conv,
     )(x)
-    return BatchNorm(dtype=dtype, name=norm)(x, None, train=False)
+    return BatchNorm(dtype=dtype, name=norm)(x, None, train=train)
 
   return apply
 
@@ -198,7 +207,7 @@ class ModifiedResNet(nn.Module):
   Attributes:
     width: channels of the stem; a multiple of 2, and 32 of them of 64.
     layers: bottlenecks in each of the four stages.
-    features: of the pooled vector.
+    features: of the pooled vector; 0 leaves it out, and pictures may then be of any size.
     dtype: of the computation.
   """
 
@@ -208,19 +217,26 @@ class ModifiedResNet(nn.Module):
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
-  def __call__(self, images: Float[Array, "B H W 3"]) -> Seen:
-    """Encodes standardised pictures, all of the size that the weights were made for."""
+  def __call__(self, images: Float[Array, "B H W 3"], *, train: bool = False) -> Seen:
+    """Encodes standardised pictures, all of the size that the weights were made for.
+
+    Args:
+      images: [B, H, W, 3].
+      train: use and move the batch statistics.
+    """
     x = images.astype(self.dtype)
     stem = ((self.width // 2, 2), (self.width // 2, 1), (self.width, 1))
     for i, (channels, stride) in enumerate(stem, 1):
-      x = nn.relu(_normed_conv(channels, 3, self.dtype, f"conv{i}", f"bn{i}", stride)(x))
+      x = nn.relu(_normed_conv(channels, 3, self.dtype, f"conv{i}", f"bn{i}", stride)(x, train))
     x = _pool(x, 2)
     for stage, depth in enumerate(self.layers):
       for i in range(depth):
         stride = 2 if stage and not i else 1
         name = f"layer{stage + 1}_{i}"
-        x = Bottleneck(self.width * 2**stage, stride, self.dtype, name=name)(x)
+        x = Bottleneck(self.width * 2**stage, stride, self.dtype, name=name)(x, train=train)
     x = x.reshape(len(x), -1, x.shape[-1])  # [B, S, D]
+    if not self.features:
+      return Seen(x, x[:, 0, :0])
     return Seen(x, AttentionPool(self.features, self.dtype, name="pool")(x))
 
 
@@ -258,7 +274,7 @@ class TextTransformer(nn.Module):
     before = jnp.tril(jnp.ones((shape[0], shape[0]), bool))
     for i in range(self.layers):
       x = Block(self.width, self.dtype, name=f"block_{i}")(x, before)
-    x = _layer_norm(self.dtype, "norm_out")(x)
+    x = layer_norm(self.dtype, "norm_out")(x)
     end = jnp.take_along_axis(x, tokens.argmax(1)[:, None, None], 1)[:, 0]
     return _dense(self.features, self.dtype, "project", "embed", "mlp", bias=False)(end)
 

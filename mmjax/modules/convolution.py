@@ -22,6 +22,24 @@ def standardise(
   return ((pixels - jnp.array(mean)) / jnp.array(deviation)).astype(dtype)
 
 
+def check_sides(image: Picture, stride: int, size: int | None) -> None:
+  """Refuses pictures of other sides than an encoder takes.
+
+  Raises:
+    ValueError: a side is not a multiple of `stride`, or not `size` (None: any).
+  """
+  height, width = image.shape[1:3]
+  if size is not None and (height, width) != (size, size):
+    raise ValueError(
+        f"pictures of {height} x {width} pixels; the encoder's position table is for"
+        f" {size} x {size}: resize them, or set the encoder's picture_size"
+    )
+  if height % stride or width % stride:
+    raise ValueError(
+        f"pictures of {height} x {width} pixels; both must be multiples of {stride}: resize them"
+    )
+
+
 class NormedConv(nn.Module):
   """A convolution without bias, then a batch norm.
 
@@ -68,6 +86,41 @@ class NormedConv(nn.Module):
           name="conv",
       )(x)
     return BatchNorm(self.epsilon, self.momentum, self.dtype, name="bn")(x, None, train=train)
+
+
+class DepthwiseConv(nn.Module):
+  """A convolution of each channel by itself, without bias, padded as TensorFlow does.
+
+  Attributes:
+    side: of the square kernel.
+    stride: in both directions.
+    dtype: of the computation.
+  """
+
+  side: int
+  stride: int
+  dtype: DTypeLike = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B h w C"]:
+    """h = ceil(H / stride)."""
+    kernel = self.param(
+        "kernel",
+        partitioned(nn.initializers.he_normal(), None, None, None, "embed"),
+        (self.side, self.side, 1, x.shape[-1]),
+    ).astype(self.dtype)
+    # Shifted multiply-adds, which XLA fuses into one loop: ten to fifty times faster on a CPU than
+    # its grouped convolution, three to twenty times with the gradient.
+    shape = [-(-n // self.stride) for n in x.shape[1:3]]
+    reach = [(n - 1) * self.stride + 1 for n in shape]  # from the first window's place to the last
+    border = [max(r + self.side - 1 - n, 0) for r, n in zip(reach, x.shape[1:3])]
+    x = jnp.pad(x.astype(self.dtype), ((0, 0), *((p // 2, p - p // 2) for p in border), (0, 0)))
+    total = jnp.zeros((), self.dtype)
+    for i in range(self.side):
+      for j in range(self.side):
+        window = x[:, i : i + reach[0] : self.stride, j : j + reach[1] : self.stride]
+        total = total + window * kernel[i, j, 0]
+    return total
 
 
 def adaptive_average_pool(x: Float[Array, "B H W C"], side: int) -> Float[Array, "B g g C"]:

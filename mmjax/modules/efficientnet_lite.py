@@ -8,7 +8,7 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from mmjax.modules.convolution import NormedConv, Picture, standardise
+from mmjax.modules.convolution import DepthwiseConv, NormedConv, Picture, standardise
 from mmjax.modules.initializers import partitioned
 from mmjax.modules.norm import BatchNorm
 
@@ -44,19 +44,8 @@ class Depthwise(nn.Module):
 
   @nn.compact
   def __call__(self, x: Float[Array, "B H W C"], *, train: bool) -> Float[Array, "B h w C"]:
-    channels = x.shape[-1]
-    x = nn.Conv(
-        channels,
-        (self.side, self.side),
-        strides=self.stride,
-        padding="SAME",
-        feature_group_count=channels,
-        use_bias=False,
-        dtype=self.dtype,
-        kernel_init=partitioned(nn.initializers.he_normal(), None, None, None, "embed"),
-        name="conv",
-    )(x)
-    return BatchNorm(EPSILON, MOMENTUM, self.dtype, name="bn")(x, None, train=train)
+    conv = DepthwiseConv(self.side, self.stride, self.dtype, name="conv")
+    return BatchNorm(EPSILON, MOMENTUM, self.dtype, name="bn")(conv(x), None, train=train)
 
 
 class InvertedBottleneck(nn.Module):

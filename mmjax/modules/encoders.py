@@ -9,8 +9,10 @@ from typing import Any
 
 from flax import linen as nn
 
+from mmjax.modules.clip_encoder import ClipEncoder
 from mmjax.modules.efficientnet_lite import EfficientNetLite
 from mmjax.modules.resnet import ResNet
+from mmjax.modules.vision_transformer import VisionTransformer
 
 ENCODERS: dict[str, tuple[type[nn.Module], dict[str, Any]]] = {
     "resnet50": (ResNet, {"layers": (3, 4, 6, 3)}),
@@ -18,6 +20,11 @@ ENCODERS: dict[str, tuple[type[nn.Module], dict[str, Any]]] = {
     "efficientnet_lite0": (EfficientNetLite, {}),
     "efficientnet_lite1": (EfficientNetLite, {"depth": 1.1, "picture_size": 240}),
     "efficientnet_lite2": (EfficientNetLite, {"width": 1.1, "depth": 1.2, "picture_size": 260}),
+    "vit_b16": (VisionTransformer, {"patch": 16}),
+    "vit_b32": (VisionTransformer, {"patch": 32}),
+    "clip_vit_b16": (ClipEncoder, {"layers": 12, "width": 768, "patch": 16}),
+    "clip_vit_b32": (ClipEncoder, {"layers": 12, "width": 768, "patch": 32}),
+    "clip_resnet50": (ClipEncoder, {"layers": (3, 4, 6, 3), "width": 64}),
 }
 
 

@@ -54,6 +54,13 @@ class Task(recognition.Task):
       return model.encode_features(batch["features"], train=train)
     return super().read(model, batch, train)
 
+  def grid(self, batch: dict[str, Array], cells: int) -> tuple[int, int]:
+    """Rows and columns of the cells that pictures are encoded in."""
+    if "features" in batch:
+      _, rows, columns, _ = batch["features"].shape
+      return rows, columns
+    return super().grid(batch, cells)
+
   def targets(self, batch: dict[str, Array]) -> tuple[Int[Array, "B R M"], Int[Array, "B R M"]]:
     """Decoder inputs and outputs of a batch; those of filler are PAD."""
     if "references" not in batch:
