@@ -66,7 +66,7 @@ def make_task(config: ConfigDict, vocabulary: Vocabulary):
   try:
     model = models.build(config.model.name, len(vocabulary), **sizes)
     # Runs that were made before something was a key decode and score as ever.
-    options: dict[str, Any] = {"decode": DecodeOptions(**config.decode)}
+    options: dict[str, Any] = {"decode": DecodeOptions(**config.decode)} if config.decode else {}
     if "metrics" in config.evaluate:
       options["metrics"] = tuple(config.evaluate.metrics)
     if splits.has_captions(config):

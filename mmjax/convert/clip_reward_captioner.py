@@ -15,9 +15,10 @@ from jaxtyping import Int
 from mmjax import losses
 from mmjax.convert import state_dict as sd
 from mmjax.convert.parity import SCORE_TOLERANCE, Check, compare
-from mmjax.decode.left_to_right import left_to_right_search
+from mmjax.decode.options import DecodeOptions
+from mmjax.decode.search import search
 from mmjax.models.clip_reward_captioner import ClipRewardCaptioner
-from mmjax.text.vocabulary import EOS, PAD, SOS
+from mmjax.text.vocabulary import EOS, PAD, SOS, Vocabulary
 
 NEVER = -1e9  # the logit of what the reference cannot write
 
@@ -143,13 +144,11 @@ def checks(sizes: dict, state: dict[str, np.ndarray], arrays: dict[str, np.ndarr
 
 def _search(call, memory, real, beam: int, max_length: int):
   shared, _ = call(memory, beam, 1, method="init_cache")
-  # Sums of log-probabilities; hypotheses that end leave their places to others.
-  return left_to_right_search(
+  return search(
       lambda tokens, at, cache: call(tokens, at, cache, shared, method="step"),
       lambda length: call(memory, beam, length, method="init_cache")[1],
       real,
-      beam=beam,
-      max_length=max_length,
-      length_penalty=0.0,
-      normalise="each",
+      # Sums of log-probabilities; hypotheses that end leave their places to others.
+      DecodeOptions(beam=beam, max_length=max_length, length_penalty=0.0, normalise="each"),
+      Vocabulary(()),
   )

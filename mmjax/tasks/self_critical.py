@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from mmjax import losses
 from mmjax.decode.beam_search import NEGATIVE
+from mmjax.decode.sampling import sample
 from mmjax.metrics import rewards
 from mmjax.tasks import captioning
 from mmjax.text.vocabulary import EOS, PAD, SOS
@@ -167,30 +168,33 @@ class Task(captioning.Task):
   def draw(
       self, variables: Any, memory: Any, real: Bool[Array, "B"], key: jax.Array
   ) -> Drawn:
-    """`samples` captions of each encoded picture, of at most `max_length` words and end."""
+    """`samples` captions of each encoded picture, of at most `decode.max_length` words and end."""
     call: Any = functools.partial(self.model.apply, variables)
     greedy = int(self.baseline == "greedy")
-    rows, size = self.samples + greedy, self.max_length
-    shared, cache = call(memory, rows, size, method="init_cache")
-    chance = (jnp.arange(rows) >= greedy)[:, None]  # the first row takes the likeliest word
+    rows = self.samples + greedy
+    shared, _ = call(memory, rows, 1, method="init_cache")
 
-    def step(state):
-      position, tokens, last, cache = state
-      logits, cache = call(last, position, cache, shared, method="step")
+    def step(tokens, position, cache):
+      logits, cache = call(tokens, position, cache, shared, method="step")
       log_policy = _log_policy(logits, self.temperature)
-      luck = jax.random.gumbel(jax.random.fold_in(key, position), log_policy.shape)
-      word = (log_policy + jnp.where(chance, luck, 0)).argmax(-1).astype(jnp.int32)
-      word = jnp.where((last == EOS) | (last == PAD), PAD, word)
-      return position + 1, tokens.at[..., position].set(word), word, cache
+      best = jax.nn.one_hot(log_policy.argmax(-1), logits.shape[-1], dtype=bool)
+      # All that the first row may draw is the likeliest word.
+      alone = (jnp.arange(rows) < greedy)[:, None] & ~best
+      return jnp.where(alone, NEGATIVE, log_policy), cache
 
-    def unfinished(state):
-      position, _, last, _ = state
-      return (position < size) & ((last != EOS) & (last != PAD)).any()
-
-    last = jnp.where(real[:, None], SOS, PAD) * jnp.ones((1, rows), jnp.int32)
-    tokens = jnp.full((*last.shape, size), PAD, jnp.int32)
-    _, tokens, _, _ = jax.lax.while_loop(unfinished, step, (jnp.int32(0), tokens, last, cache))
-    return Drawn(tokens, (tokens != PAD).sum(-1))
+    found = sample(
+        step,
+        lambda length: call(memory, rows, length, method="init_cache")[1],
+        key,
+        real,
+        start=SOS,
+        stop=EOS,
+        samples=rows,
+        max_length=self.decode.max_length,
+    )
+    places = jnp.arange(self.decode.max_length)
+    ends = (places == found.lengths[..., None]) & real[:, None, None]
+    return Drawn(jnp.where(ends, EOS, found.tokens), found.lengths + ends.any(-1))
 
   def judged(self, batch: dict[str, Array], drawn: Drawn) -> dict[str, Float[Array, "B R"]]:
     """Each of `reward_weights`, of all drawn captions."""

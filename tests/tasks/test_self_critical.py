@@ -12,6 +12,7 @@ import pytest
 from flax import linen as nn
 
 from mmjax import models, rewarding, sharding, tasks, train_state
+from mmjax.decode.options import DecodeOptions
 from mmjax.metrics import cider
 from mmjax.models.small_clip import Read
 from mmjax.tasks import self_critical
@@ -75,7 +76,8 @@ def make_batch(filler=0):
 def make_task(**changes):
   table = rewarding.reference_table(REFERENCES)
   weights = (("cider_d", 1.0), ("bleu_4", 0.5))
-  options = dict(max_length=LONGEST, reward_weights=weights, table=table)
+  decode = DecodeOptions(max_length=LONGEST)
+  options = dict(decode=decode, reward_weights=weights, table=table)
   return self_critical.Task(Bigrams(), WORDS, **options | changes)
 
 
