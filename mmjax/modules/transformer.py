@@ -10,6 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.nn.initializers import Initializer
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
@@ -37,31 +38,32 @@ class Attention(nn.Module):
     heads: attention heads; divides `width`.
     dropout: of the attention weights.
     dtype: of the computation; the softmax is float32.
+    project_init, out_init: of the kernels.
   """
 
   width: int
   heads: int
   dropout: float
   dtype: DTypeLike
+  # PyTorch draws the three projections as one [3 * width, width] matrix.
+  project_init: Initializer = nn.initializers.variance_scaling(0.5, "fan_avg", "uniform")
+  out_init: Initializer = fan_in_uniform
 
   def setup(self):
-    # PyTorch draws the three projections as one [3 * width, width] matrix.
-    xavier = nn.initializers.variance_scaling(0.5, "fan_avg", "uniform")
-
-    def project(init):
+    def project():
       return nn.DenseGeneral(
           (self.heads, self.width // self.heads),
           dtype=self.dtype,
-          kernel_init=partitioned(init, "embed", "heads", "kv"),
+          kernel_init=partitioned(self.project_init, "embed", "heads", "kv"),
           bias_init=partitioned(nn.initializers.zeros, "heads", "kv"),
       )
 
-    self.query, self.key, self.value = project(xavier), project(xavier), project(xavier)
+    self.query, self.key, self.value = project(), project(), project()
     self.out = nn.DenseGeneral(
         self.width,
         axis=(-2, -1),
         dtype=self.dtype,
-        kernel_init=partitioned(fan_in_uniform, "heads", "kv", "embed"),
+        kernel_init=partitioned(self.out_init, "heads", "kv", "embed"),
         bias_init=partitioned(nn.initializers.zeros, "embed"),
     )
     self.drop = Dropout(self.dropout)

@@ -32,6 +32,10 @@ OUTPUTS = {
         "can_small",
         "encoder counts word_logits word_loss counting_loss greedy_logits greedy_alphas",
     ),
+    "clip_reward": (
+        "clip_reward_transformer_small",
+        "log_probs greedy_seq greedy_log_probs reinforce_loss beam_seq beam_score",
+    ),
     "wap_densenet_attention": ("wap_densenet_attention", "log_probs alphas"),
     "san": (
         "san_small",
