@@ -4,6 +4,7 @@ import dataclasses
 import importlib.metadata
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import jax
 import tensorflow_datasets as tfds
@@ -18,6 +19,7 @@ from data_pipelines.pipeline import Records, encode_texts
 from data_pipelines.transforms import Resize
 from mmjax import convert, models, optim, sharding, tasks, train_state
 from mmjax.config import ConfigError
+from mmjax.decode.options import DecodeOptions
 from mmjax.text.vocabulary import Vocabulary
 
 
@@ -126,8 +128,9 @@ def make_task(config: ConfigDict, vocabulary: Vocabulary):
   del sizes["name"]
   try:
     model = models.build(config.model.name, len(vocabulary), **sizes)
-    options = dict(config.decode)
-    if "metrics" in config.evaluate:  # runs that were made before it was a key score as ever
+    # Runs that were made before something was a key decode and score as ever.
+    options: dict[str, Any] = {"decode": DecodeOptions(**config.decode)}
+    if "metrics" in config.evaluate:
       options["metrics"] = tuple(config.evaluate.metrics)
     return tasks.build(config.task, model=model, vocabulary=vocabulary, **options)
   except (TypeError, ValueError) as e:
