@@ -42,6 +42,11 @@ OUTPUTS = {
         "encoder word_logits struct_logits parent_logits word_alphas parent_alphas"
         " word_loss struct_loss parent_loss kl_loss",
     ),
+    "show_attend_tell": (
+        "sat_decoder_small",
+        "logits alphas beam0_seq beam0_score beam1_seq beam1_score beam2_seq beam2_score",
+    ),
+    "caption_transformer": ("transformer_captioner_small", "logits"),
 }
 
 
