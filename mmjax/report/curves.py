@@ -9,12 +9,13 @@ from pathlib import Path
 
 from matplotlib.ticker import MaxNLocator
 
+from mmjax.report.wording import format_tick, format_value, label
+
 _WIDTH, _HEIGHT = 480, 270
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 30, 54, 40  # margins of the plot inside the drawing
 _COLOURS = ("#1f5fa8", "#b8501b", "#2b7a4b", "#7a3d8f", "#5c5c5c")
 _DASHES = ("none", "7 4", "2 3", "9 3 2 3", "4 4")
 _MOST_POINTS = 400
-_SHARES = ("exprate", "ser", "accuracy")  # shown in per cent
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,15 +56,6 @@ def _parse(line: str) -> dict | None:
   return record if isinstance(record, dict) and isinstance(record.get("step"), int) else None
 
 
-def format_value(name: str, value: float) -> str:
-  """A number for the reader: shares such as `exprate` in per cent, others in four digits."""
-  if not math.isfinite(value):
-    return "–"
-  if _is_share(name):
-    return f"{100 * value:.2f} %"
-  return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
-
-
 def draw_curves(curves: Sequence[Curve]) -> str:
   """One inline `<svg>` for each group of curves whose names end alike; "" where none has points."""
   groups: dict[str, list[Curve]] = {}
@@ -76,10 +68,6 @@ def draw_curves(curves: Sequence[Curve]) -> str:
   return "\n".join(_panel(name, group) for name, group in groups.items())
 
 
-def _is_share(name: str) -> bool:
-  return any(part in _SHARES for part in name.replace("/", "_").split("_"))
-
-
 def _panel(name: str, curves: list[Curve]) -> str:
   """The drawing of one group."""
   x_ticks = _ticks([s for c in curves for s in c.steps], 5, whole=True)
@@ -90,7 +78,7 @@ def _panel(name: str, curves: list[Curve]) -> str:
   y_of = lambda value: bottom - (value - y_ticks[0]) / y_span * (bottom - _TOP)
 
   last = "; ".join(f"{c.name} ends at {format_value(name, c.values[-1])}" for c in curves)
-  title = name.replace("_", " ")
+  title = label(name)
   out = [
     f'<svg class="curve" viewBox="0 0 {_WIDTH} {_HEIGHT}" font-size="12" fill="#59626c" '
     f'role="img" aria-label="{escape(f"Curve of {title}: {last}")}">',
@@ -98,9 +86,9 @@ def _panel(name: str, curves: list[Curve]) -> str:
     f'{escape(title)}</text>',
   ]
   for tick in y_ticks:
-    y, label = y_of(tick), f"{100 * tick:.3g} %" if _is_share(name) else f"{tick:.4g}"
+    y, text = y_of(tick), format_tick(name, tick)
     out.append(f'<path stroke="#e8ebee" d="M{_LEFT} {y:.1f}H{right}"/>')
-    out.append(f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{label}</text>')
+    out.append(f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{text}</text>')
   for tick in x_ticks:
     x = f"{x_of(tick):.1f}"
     out.append(f'<text x="{x}" y="{bottom + 18}" text-anchor="middle">{tick:,.0f}</text>')
@@ -115,10 +103,10 @@ def _panel(name: str, curves: list[Curve]) -> str:
     out.append(f'<polyline {pen} points="{path}"/>')
     x, y = x_of(points[-1][0]), y_of(points[-1][1])
     out.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>')
-    label = f"{curve.name.split('/')[0]} {format_value(name, curve.values[-1])}"
+    text = f"{curve.name.split('/')[0]} {format_value(name, curve.values[-1])}"
     out.append(f'<path {pen} d="M{legend_x} 35h20"/>')
-    out.append(f'<text x="{legend_x + 26}" y="39">{escape(label)}</text>')
-    legend_x += 44 + 7 * len(label)
+    out.append(f'<text x="{legend_x + 26}" y="39">{escape(text)}</text>')
+    legend_x += 44 + 7 * len(text)
   return "\n".join([*out, "</svg>"])
 
 

@@ -165,21 +165,25 @@ class Task:
     """Where the model looks when it writes each of `tokens`, left to right.
 
     Mean of the heads of the last layer where it has several. The canvas must be a multiple of the
-    encoder's stride.
+    encoder's stride, but for captions, whose encoders say what grid they make.
     """
     tokens_in, _ = self.frames(tokens, lengths)
-    _, seen = self.model.apply(
-        variables, batch["image"], valid_pixels(batch), tokens_in, mutable=["intermediates"]
-    )
+    look = lambda model: model.decode(tokens_in, self.read(model, batch))
+    _, seen = self.model.apply(variables, method=look, mutable=["intermediates"])
     maps = {
         tuple(map(int, re.findall(r"_(\d+)", jax.tree_util.keystr(path)))): leaf
         for path, leaf in jax.tree.leaves_with_path(seen["intermediates"])
         if "'picture'" in jax.tree_util.keystr(path)
     }
     weights = maps[max(maps)][:, 0]  # [B, M, S]
+    height, width = self.grid(variables, batch, weights.shape[-1])
+    return weights.reshape(*weights.shape[:2], height, width)
+
+  def grid(self, variables, batch: dict[str, Array], cells: int) -> tuple[int, int]:
+    """Rows and columns of the `cells` that the model looks at in each picture of a batch."""
     height, width = batch["image"].shape[1:3]
-    stride = round((height * width / weights.shape[-1]) ** 0.5)
-    return weights.reshape(*weights.shape[:2], height // stride, width // stride)
+    stride = round((height * width / cells) ** 0.5)
+    return height // stride, width // stride
 
   def text(self, words: Sequence[str]) -> str:
     """What a reader gets for `words`."""
