@@ -190,7 +190,9 @@ def evaluate(
   if jax.process_index() == 0:
     folder = workdir / "evaluate" / split
     folder.mkdir(parents=True, exist_ok=True)
-    _write(folder, evaluator, predictions, scores)
+    words = [p.words if p else None for p in predictions]
+    details = evaluator.task.details(words, evaluator.references)
+    _write(folder, evaluator, predictions, scores, details)
     write_evaluation(
         folder,
         workdir,
@@ -198,6 +200,7 @@ def evaluate(
         variables,
         predictions,
         scores,
+        details,
         title=f"{config.model.name} on {config.data.name}, {split}",
         subtitle=f"checkpoint of step {at}; beam {config.decode.beam}; {len(predictions)} pictures"
         + (f", {dropped} over the size limits and counted as wrong" if dropped else ""),
@@ -207,11 +210,9 @@ def evaluate(
   return scores
 
 
-def _write(folder: Path, evaluator: Evaluator, predictions, scores: dict[str, float]) -> None:
+def _write(folder: Path, evaluator: Evaluator, predictions, scores, details) -> None:
   (folder / "scores.json").write_text(json.dumps(scores, indent=1) + "\n")
   split = evaluator.split
-  details = evaluator.task.details([p.words if p else None for p in predictions],
-                                   evaluator.references)  # fmt: skip
   with open(folder / "predictions.jsonl", "w") as lines:
     for i, (p, texts) in enumerate(zip(predictions, split.references)):
       row = {
