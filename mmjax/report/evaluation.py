@@ -80,9 +80,9 @@ def write_evaluation(
     references = evaluator.split.references
     words = [p.words if p else None for p in predictions]
     errors = word_errors(evaluator.split.index.ids, words, references, language)
-    samples = _captions(evaluator, variables, predictions, details, count)
+    captions = _captions(evaluator, variables, predictions, details, count)
     return captions_page.write_report(folder, captions_page.Report(
-      title, subtitle, first | rest, unit, _named(curves, _CAPTION_CURVES), samples, errors,
+      title, subtitle, first | rest, unit, _named(curves, _CAPTION_CURVES), captions, errors,
       language, notes))
   samples = _formulas(evaluator, variables, predictions, details, count)
   return page.write_report(

@@ -31,21 +31,24 @@ class Sample:
   Attributes:
     id: its name in the data set.
     picture: grey values, ink in either polarity.
-    reference, hypothesis: tokens joined by blanks; None where the model gave no answer.
+    reference: tokens joined by blanks; None where nobody knows what the picture says.
+    hypothesis: likewise; None where the model gave no answer.
     score: of the hypothesis, by the model.
     distance: errors in tokens; 0 counts as right.
     attention: for each of `tokens` the weights of the cells (see `overlay`), or None.
     tokens: what was written at each step of `attention`.
+    others: further hypotheses with their scores, best first.
   """
 
   id: str
   picture: UInt8[np.ndarray, "H W"]
-  reference: str
+  reference: str | None
   hypothesis: str | None
   score: float
   distance: int
   attention: Float[np.ndarray, "T h w"] | None
   tokens: tuple[str, ...]
+  others: tuple[tuple[str, float], ...] = ()
 
   def __post_init__(self):
     if self.attention is not None and len(self.attention) != len(self.tokens):
@@ -55,7 +58,7 @@ class Sample:
 
   @property
   def right(self) -> bool:
-    return self.hypothesis is not None and self.distance == 0
+    return None not in (self.reference, self.hypothesis) and self.distance == 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +91,7 @@ def write_report(folder: Path, report: Report) -> Path:
 def _samples(samples: Sequence[Sample]) -> str:
   """The cards that fit, with the choice between all, wrong and right ones."""
   glyphs: dict[str, tuple] = {}
-  cards = document.fitting(samples, lambda s, seen: _card(s, glyphs, seen), _attention)
+  cards = document.fitting(samples, lambda s, seen: card(s, glyphs, seen), attention)
   right = sum(s.right for s in samples[:len(cards)])
   said = """Tokens that differ are marked: those of the
 reference that were missed are <mark class="missed">underlined</mark>, those written wrongly are
@@ -97,30 +100,41 @@ reference that were missed are <mark class="missed">underlined</mark>, those wri
   return document.sample_section(cards, len(samples), said, groups, shapes(glyphs))
 
 
-def _card(sample: Sample, glyphs: dict[str, tuple], attention: str) -> str:
+def card(sample: Sample, glyphs: dict[str, tuple], seen: str) -> str:
+  """The card of a sample, with the HTML of its attention; adds to `glyphs` what it draws."""
   verdict = "right" if sample.right else "wrong"
   errors = f"{sample.distance} error{'s' if sample.distance != 1 else ''}"
   badge = "right" if sample.right else "no answer" if sample.hypothesis is None else errors
+  if sample.reference is None:
+    verdict = badge = ""
   score = "" if sample.hypothesis is None else f"score {format_value('score', sample.score)}"
-  reference, written = sample.reference.split(), (sample.hypothesis or "").split()
+  reference, written = (sample.reference or "").split(), (sample.hypothesis or "").split()
   missed, wrong = _differences(reference, written)
   if not written:
     wrong = '<span class="quiet">nothing</span>'
-  if written == reference:
+  if sample.reference is None:
+    texts = [("Formula", written, escape(" ".join(written)))]
+  elif written == reference:
     texts = [("Reference and prediction agree", reference, missed)]
   else:
     texts = [("Reference", reference, missed), ("Prediction", written, wrong)]
   rows = "".join(
     f'<div><dt>{title}</dt><dd>{typeset(tokens, glyphs)}<p class="tokens">{marked}</p></dd></div>'
     for title, tokens, marked in texts)
+  beam = "".join(
+    f'<li>{escape(text)} <span class="quiet">{format_value("score", value)}</span></li>'
+    for text, value in sample.others)
+  if beam:
+    rows += f'<div><dt>Beam</dt><dd><ol class="tokens" start="2">{beam}</ol></dd></div>'
   picture = document.shrunk(on_paper(sample.picture), document.PICTURE_BOX)
   return f"""<article class="card {verdict}">
-<h3>{escape(sample.id)}<span class="badge">{badge}</span><span class="quiet">{score}</span></h3>
+<h3>{escape(sample.id)}{f'<span class="badge">{badge}</span>' if badge else ""}
+<span class="quiet">{score}</span></h3>
 <div class="body">
 <div class="picture">{document.drawing(picture, f"picture of sample {sample.id}")}</div>
 <dl class="texts">{rows}</dl>
 </div>
-{attention}
+{seen}
 </article>
 """
 
@@ -186,7 +200,7 @@ def shapes(glyphs: dict[str, tuple]) -> str:
   return "".join(f'<path id="{k}" d="{_path(*v)}"/>' for k, v in glyphs.items())
 
 
-def _attention(sample: Sample, opened: bool) -> str:
+def attention(sample: Sample, opened: bool) -> str:
   """The picture once for each token, tinted where the model looked; "" without attention."""
   if sample.attention is None or not sample.tokens:
     return ""

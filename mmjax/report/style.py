@@ -39,7 +39,7 @@ h3 { display: flex; flex-wrap: wrap; align-items: center; gap: 4px 12px; margin:
 h3 .quiet { margin-left: auto; font-size: 13px; font-variant-numeric: tabular-nums; }
 .badge { padding: 0 9px; border-radius: 999px; font-size: 13px; font-weight: 500;
   color: #8c1d18; background: #fbe7e5; }
-.right .badge { color: #14532d; background: #e2f3e8; }
+.right .badge, .badge.good { color: #14532d; background: #e2f3e8; }
 .body { display: grid; grid-template-columns: minmax(0, 2fr) minmax(0, 3fr); gap: 12px 28px; }
 .picture, figure { align-self: start; margin: 0; padding: 6px; text-align: center;
   border: 1px solid var(--line); border-radius: 6px; }
@@ -65,6 +65,8 @@ output { margin-left: 8px; padding: 1px 8px; background: #eef1f4; border-radius:
 figure.shown { border-color: var(--accent); box-shadow: 0 0 0 1px var(--accent); }
 .strip img { height: 48px; max-width: 170px; object-fit: contain; vertical-align: middle; }
 figcaption { font-size: 12px; }
+.compared .caption { font-size: 16px; }
+code { font: 13px ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace; }
 .unit { flex: 1 1 100%; margin: 0; font-size: 13px; }
 .worst .badge { color: #8c1d18; background: #fbe7e5; }
 .between .badge { color: #5a4300; background: #faf0d2; }

@@ -12,7 +12,7 @@ from mmjax.text.word_classes import CLASSES, word_class
 
 MOST = 0.6  # share of a picture's references that a missed word is in: 3 of 5
 _CONTENT = ("noun", "verb", "adjective", "colour", "number")
-_PLURALS = {"noun": "nouns", "verb": "verbs", "adjective": "adjectives", "colour": "colours",
+PLURALS = {"noun": "nouns", "verb": "verbs", "adjective": "adjectives", "colour": "colours",
             "number": "numbers", "function word": "function words", "other": "other"}
 _SHOWN = 5  # words of a class
 _SHOWN_PAIRS = 15
@@ -106,7 +106,7 @@ def section(errors: WordErrors, shown: Mapping[str, str]) -> str:
   pairs = sorted(errors.swapped.items(), key=lambda pair: (-len(pair[1]), pair[0]))
   swapped = document.table(
     ("Written", "pictures", "stands in most references", "for example"),
-    [(escape(a), len(ids), escape(b), _examples(ids, shown))
+    [(escape(a), str(len(ids)), escape(b), _examples(ids, shown))
      for (a, b), ids in pairs[:_SHOWN_PAIRS]], prose=2)
   return f"""<section><h2>Words</h2>
 <p class="quiet">Of {errors.pictures:,} pictures. Classes of words are a rough guess, by lists or a
@@ -125,8 +125,8 @@ def _table(found: Mapping[str, Found], shown: Mapping[str, str]) -> str:
     words = sorted(found[name].items(), key=lambda pair: (-len(pair[1]), pair[0]))
     total = sum(len(ids) for _, ids in words)
     for i, (word, ids) in enumerate(words[:_SHOWN]):
-      heading = f'{_PLURALS[name]} <span class="quiet">{total:,}</span>' if not i else ""
-      rows.append((heading, len(ids), escape(word), _examples(ids, shown)))
+      heading = f'{PLURALS[name]} <span class="quiet">{total:,}</span>' if not i else ""
+      rows.append((heading, str(len(ids)), escape(word), _examples(ids, shown)))
   return document.table(("Class", "pictures", "word", "for example"), rows, prose=2)
 
 

@@ -22,6 +22,9 @@ _HUNDREDFOLD = ("cider", "bleu", "meteor", "rouge")  # papers print them times 1
 
 def label(name: str) -> str:
   """What readers call a number."""
+  plain = name.removeprefix("normalised_")
+  if plain != name:
+    return f"{label(plain)}, normalised"
   return _LABELS.get(name, name.replace("_", " "))
 
 
