@@ -49,7 +49,7 @@ class Options:
     max_pixels: most pixels of a batch's canvases; wide buckets get smaller batches. 0: no limit.
     multiple: divides every batch size (the number of parts a batch is cut into).
     max_buckets: most shapes to compile.
-    align: canvases are multiples of this.
+    align: canvases of the rule "fit" are multiples of this.
     scale: factor on every picture.
     scale_range: of the random factor in training; (1, 1) for none.
     low, high: limits of (height, width) after scaling.
@@ -227,6 +227,11 @@ class Plan:
     return self.train and o.resize.rule == "fit" and tuple(o.scale_range) != (1.0, 1.0)
 
   @property
+  def _align(self) -> int:
+    """A common canvas is as large as it was asked for."""
+    return self.options.align if self.options.resize.rule == "fit" else 1
+
+  @property
   def _varies(self) -> bool:
     """Whether epochs differ in more than their order."""
     return self._scales or (self.train and self.options.texts == "one")
@@ -264,7 +269,7 @@ class Plan:
     out = assign(sizes, lengths, buckets) < 0
     if len(sizes) and not out.any():
       return list(buckets)
-    more = choose_buckets(sizes[out], lengths[out], 1, self.options.align)
+    more = choose_buckets(sizes[out], lengths[out], 1, self._align)
     return sorted([*buckets, *more], key=lambda b: b.cost)
 
   def _choose(
@@ -273,7 +278,7 @@ class Plan:
     """Buckets for the shapes of some epochs; one of them holds whatever another epoch may draw."""
     o = self.options
     sizes, lengths = (np.concatenate(arrays) for arrays in zip(*drawn))
-    buckets = choose_buckets(sizes, lengths, o.max_buckets, o.align)
+    buckets = choose_buckets(sizes, lengths, o.max_buckets, self._align)
     if not self._varies:
       return buckets
     top = np.full(len(self.records), o.scale * o.scale_range[1])
@@ -281,13 +286,13 @@ class Plan:
     if self._scales:
       sides = np.maximum(sides, o.low)  # thin pictures grow when drawn small
     longest = int(self._lengths[self._usable].max())
-    height, width = map(int, round_up(sides, o.align))
+    height, width = map(int, round_up(sides, self._align))
     largest = Bucket(height, width, round_up(max(longest, 1), 8))
     if any(all(a >= b for a, b in zip(x, largest)) for x in buckets):
       return buckets
     if o.max_buckets == 1:
       return [largest]
-    others = choose_buckets(sizes, lengths, o.max_buckets - 1, o.align)
+    others = choose_buckets(sizes, lengths, o.max_buckets - 1, self._align)
     return sorted([*others, largest], key=lambda b: b.cost)
 
   def _shapes(self, epoch: int) -> tuple[Int[np.ndarray, "n 2"], Int[np.ndarray, "n"]]:

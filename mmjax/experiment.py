@@ -16,6 +16,7 @@ from mmjax import convert, models, optim, sharding, splits, tasks, train_state
 from mmjax.checkpoint import CheckpointError, Checkpoints, read_run
 from mmjax.config import ConfigError, from_dict
 from mmjax.convert import encoders
+from mmjax.decode.options import DecodeOptions
 from mmjax.text.vocabulary import Vocabulary
 
 
@@ -64,8 +65,9 @@ def make_task(config: ConfigDict, vocabulary: Vocabulary):
   del sizes["name"]
   try:
     model = models.build(config.model.name, len(vocabulary), **sizes)
-    options = dict(config.decode)
-    if "metrics" in config.evaluate:  # runs that were made before it was a key score as ever
+    # Runs that were made before something was a key decode and score as ever.
+    options: dict[str, Any] = {"decode": DecodeOptions(**config.decode)}
+    if "metrics" in config.evaluate:
       options["metrics"] = tuple(config.evaluate.metrics)
     if splits.has_captions(config):
       options["language"] = config.data.language

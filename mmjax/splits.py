@@ -132,6 +132,7 @@ def _language(config: ConfigDict) -> captions.Language:
 
 def _texts(config: ConfigDict, builder, index: CaptionIndex) -> list[list[str]]:
   """The captions of each picture in the language of the config."""
+  _language(config)
   wanted = config.data.language
   texts = [
       [text for text, language in zip(texts, languages) if language == wanted]

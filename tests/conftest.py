@@ -13,7 +13,7 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 os.environ.setdefault(
     "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 )
-sys.path.insert(0, str(ROOT))  # configs and benchmarks
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "data_pipelines")]  # configs; small data sets
 
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402

@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "models": {"models", "modules", "text"},
     "tasks": {"tasks", "models", "modules", "decode", "metrics", "losses", "text"},
     "sharding": set(),
-    "optim": set(),
+    "optim": {"config"},
     "train_state": {"optim", "sharding"},
     "checkpoint": set(),
     "writers": set(),

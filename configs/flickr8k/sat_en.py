@@ -28,6 +28,7 @@ def get_config():
   c.data.batch = 16  # pictures, with five captions each
   c.data.max_buckets = 4
   c.data.max_tokens = 32
+  c.data.max_area = 100_000_000  # photographs of any size
   c.data.resize = "squash"
   c.data.canvas = (224, 224)
   c.data.interpolation = "bicubic"

@@ -57,9 +57,9 @@ SAFETENSORS = {
 def read_arrays(path: Path | str) -> dict[str, np.ndarray]:
   """The arrays of an `.npz`, of safetensors or of the state dict in a PyTorch checkpoint, by name.
 
-  The state dict is looked for under `state_dict`, under `model`, then at the top. bfloat16 is
-  returned as float32, every other type as it is. What is in the file, not its suffix, tells the
-  format.
+  The state dict is looked for under `state_dict`, under `model`, then at the top; failing that,
+  whole modules at the top give theirs, under the names that they have there. bfloat16 is returned
+  as float32, every other type as it is. What is in the file, not its suffix, tells the format.
 
   Raises:
     WeightsError: the file is missing, damaged, no checkpoint, or has no arrays.
@@ -173,9 +173,13 @@ class _Dict(dict):
 
 
 class _Inert:
-  """Stands for an object that is not wanted, and swallows what pickles do to objects."""
+  """Stands for an object that is not wanted, and swallows what pickles do to objects.
+
+  Of a whole PyTorch module it holds the dicts of weights and of modules inside.
+  """
 
   origin = ""
+  holds: dict | None = None
 
   def __new__(cls, *args, **kwargs):
     return super().__new__(cls)
@@ -186,7 +190,11 @@ class _Inert:
   def _swallow(self, *args, **kwargs):
     return self
 
-  __call__ = __setstate__ = __setitem__ = append = extend = add = _swallow
+  __call__ = __setitem__ = append = extend = add = _swallow
+
+  def __setstate__(self, state):
+    if isinstance(state, dict) and {"_parameters", "_buffers", "_modules"} <= state.keys():
+      self.holds = state
 
 
 class _Unpickler(pickle.Unpickler):
@@ -217,6 +225,8 @@ class _Unpickler(pickle.Unpickler):
     return known.get((module, name)) or _inert_class(f"{module}.{name}")
 
   def persistent_load(self, pid: Any) -> Any:
+    if pid[0] == "module":  # a class and its source, as PyTorch before 1.6 stored it
+      return pid[1]
     if pid[0] != "storage":
       return _inert_class(f"persistent {pid[0]}")
     _, kind, key, _, count, *view = pid
@@ -287,9 +297,11 @@ def _read_legacy(file: Bytes) -> dict[str, np.ndarray]:
 
 
 def _state_dict(top: Any, read: Callable[[_Storage], bytes], order: Order) -> dict[str, np.ndarray]:
+  if isinstance(top, _Inert) and top.holds:
+    top = {"": top}
   if not isinstance(top, dict):
     raise WeightsError(f"holds one object, not a dict of tensors; {RESAVE}")
-  for state in (top.get("state_dict"), top.get("model"), top):
+  for state in (top.get("state_dict"), top.get("model"), top, _of_modules(top, "", set())):
     if isinstance(state, dict) and any(isinstance(v, _Tensor) for v in state.values()):
       break
   else:
@@ -312,6 +324,20 @@ def _state_dict(top: Any, read: Callable[[_Storage], bytes], order: Order) -> di
     elif isinstance(value, _Inert) and "_rebuild" in value.origin:
       raise WeightsError(f"weight {name} is of a kind that is not read: {value.origin}; {RESAVE}")
   return arrays
+
+
+def _of_modules(modules: dict, prefix: str, seen: set[int]) -> dict[str, Any]:
+  """The state dict of whole modules, each of them once however often it is named."""
+  found = {}
+  for name, module in modules.items():
+    if not isinstance(module, _Inert) or not module.holds or id(module) in seen:
+      continue
+    seen.add(id(module))
+    inside = f"{prefix}{name}." if name else prefix
+    own = module.holds["_parameters"] | module.holds["_buffers"]
+    found |= {f"{inside}{key}": value for key, value in own.items() if value is not None}
+    found |= _of_modules(module.holds["_modules"], inside, seen)
+  return found
 
 
 def _array(name: str, tensor: _Tensor, values: Callable[[_Storage], np.ndarray]) -> np.ndarray:

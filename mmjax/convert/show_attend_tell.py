@@ -11,6 +11,7 @@ import numpy as np
 from mmjax.convert import encoders
 from mmjax.convert import state_dict as sd
 from mmjax.convert.parity import SCORE_TOLERANCE, Check, compare
+from mmjax.decode.options import DecodeOptions
 from mmjax.models.show_attend_tell import Memory, ShowAttendTell
 from mmjax.modules.resnet import ResNet
 from mmjax.tasks.recognition import Task
@@ -119,7 +120,10 @@ def checks(
   (alphas,) = seen["intermediates"]["picture"]
   yield compare("alphas", np.where(written, alphas[:, 0], 0), arrays["out/alphas"])
 
-  task = Task(model, Vocabulary(()), sizes["beam"], sizes["max_steps"] + 1, length_penalty=0.0)
+  options = DecodeOptions(
+      beam=sizes["beam"], max_length=sizes["max_steps"] + 1, length_penalty=0.0
+  )
+  task = Task(model, Vocabulary(()), options)
   found = jax.jit(task.search)(variables, memory, jnp.ones(len(features), bool))
   for i in range(len(features)):
     words = order[found.tokens[i, 0, : found.lengths[i, 0]]]

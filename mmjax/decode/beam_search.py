@@ -64,6 +64,11 @@ def buffer_lengths(max_length: int) -> list[int]:
   return lengths
 
 
+def as_words(words: Words) -> tuple[int, ...]:
+  """One or several as several."""
+  return (words,) if isinstance(words, int) else tuple(words)
+
+
 def beam_search(
     step: Step,
     cache_of: Callable[[int], Cache],
@@ -73,7 +78,7 @@ def beam_search(
     stops: Sequence[Words],
     beam: int,
     max_length: int,
-    constraints: Sequence[Constraint] = (),
+    constraints: Sequence[Constraint | None] = (),
     diversity: float = 0.0,
 ) -> Hypotheses:
   """Searches G = len(starts) times in each picture, each time with its own start and stop token.
@@ -98,8 +103,7 @@ def beam_search(
     stops: token that ends a hypothesis of a search, or several that do.
     beam: K.
     max_length: most tokens of a hypothesis.
-    constraints: one for each search, or none: the words that may come next. Where none may, the
-      stop may.
+    constraints: of each search, or (); the words that may come next. Where none may, the stop may.
     diversity: see above; 0 for searches of their own.
 
   Returns:
@@ -142,7 +146,7 @@ def normalised_beam_search(
     ending: Ending = "candidate",
     cut: bool = False,
     counted: int = 0,
-    constraints: Sequence[Constraint] = (),
+    constraints: Sequence[Constraint | None] = (),
 ) -> Hypotheses:
   """As `beam_search`, but finished hypotheses take no place and are compared by length.
 
@@ -211,17 +215,13 @@ def normalised_beam_search(
     over |= (worst > NEGATIVE / 2) & no_better
     return _Kept(order, live, done, jnp.where(over, beam, 0))
 
-  width = beam * (1 + max(len(_words(stop)) for stop in stops))
+  width = beam * (1 + max(len(as_words(stop)) for stop in stops))
   beams = _search(
       step, cache_of, real, starts, stops, beam, max_length, width, keep, constraints, 0.0
   )
   running = (beams.finished < beam)[..., None] & (beams.scores > NEGATIVE / 2)
   scores = jnp.where(running, beams.scores / size_at(beams.position + 1 + counted), NEGATIVE)
   return merge(beams.done, beams.tokens, scores, beams.position)
-
-
-def _words(words: Words) -> tuple[int, ...]:
-  return (words,) if isinstance(words, int) else tuple(words)
 
 
 def _search(
@@ -234,16 +234,16 @@ def _search(
     max_length: int,
     width: int,
     keep: Callable[[_Beams, _Candidates], _Kept],
-    constraints: Sequence[Constraint],
+    constraints: Sequence[Constraint | None],
     diversity: float,
 ) -> _Beams:
   """Extends the hypotheses until all searches are over; `keep` rules on `width` candidates."""
   groups, batch = len(starts), real.shape[0]
   rows = groups * beam
-  prompts = jnp.asarray([_words(start) for start in starts], jnp.int32)  # [G, P]
+  prompts = jnp.asarray([as_words(start) for start in starts], jnp.int32)  # [G, P]
   before = prompts.shape[1] - 1  # places of the cache that the first hypotheses find taken
-  most = max(len(_words(stop)) for stop in stops)
-  stop = jnp.asarray([(_words(stop) * most)[:most] for stop in stops], jnp.int32)  # [G, E]
+  most = max(len(as_words(stop)) for stop in stops)
+  stop = jnp.asarray([(as_words(stop) * most)[:most] for stop in stops], jnp.int32)  # [G, E]
 
   def start(length: int) -> _Beams:
     empty = jnp.full((batch, groups, beam, length), PAD, jnp.int32)
@@ -260,7 +260,7 @@ def _search(
         done=Hypotheses(empty, nothing, jnp.zeros((batch, groups, beam), jnp.int32)),
         finished=jnp.where(real[:, None], 0, beam) * jnp.ones((1, groups), jnp.int32),
         cache=cache,
-        allowed=tuple(constraint.init(batch, beam) for constraint in constraints),
+        allowed=tuple(c.init(batch, beam) if c else None for c in constraints),
     )
 
   def grow(beams: _Beams, length: int) -> _Beams:
@@ -277,11 +277,11 @@ def _search(
     vocabulary = logits.shape[-1]
     log_probs = jax.nn.log_softmax(logits.astype(jnp.float32))
     log_probs = log_probs.reshape(batch, groups, beam, vocabulary)
-    if constraints:
-      allowed = jnp.stack([c.mask(s) for c, s in zip(constraints, beams.allowed)], 1)
-      ends = (jnp.arange(vocabulary) == stop[..., None]).any(1)[:, None]  # [G, 1, V]
-      allowed |= ends & ~allowed.any(-1, keepdims=True)
-      log_probs = jnp.where(allowed, log_probs, NEGATIVE)
+    if any(constraints):
+      all_words = jnp.ones((batch, beam, vocabulary), bool)
+      masks = [c.mask(s) if c else all_words for c, s in zip(constraints, beams.allowed)]
+      allowed = jnp.stack(masks, 1)
+      log_probs = jnp.where(or_stop(allowed, stop[:, None]), log_probs, NEGATIVE)
     candidates = beams.scores[..., None] + log_probs
     if diversity:
       scores, best = _one_after_the_other(candidates, beams.finished, diversity)
@@ -305,7 +305,7 @@ def _search(
         finished=kept.finished,
         cache=_take_rows(cache, source),
         allowed=tuple(
-            c.advance(_take_rows(state, parent[:, g]), token[:, g])
+            c.advance(_take_rows(state, parent[:, g]), token[:, g]) if c else None
             for g, (c, state) in enumerate(zip(constraints, beams.allowed))
         ),
     )
@@ -317,6 +317,12 @@ def _search(
     unfinished = lambda s, end=length: (s.position < end) & (s.finished < beam).any()
     beams = jax.lax.while_loop(unfinished, advance, beams)
   return beams
+
+
+def or_stop(allowed: Bool[Array, "*R V"], stop: Int[Array, "*#R E"]) -> Bool[Array, "*R V"]:
+  """`allowed`, and where that is nothing the stops."""
+  ends = (jnp.arange(allowed.shape[-1]) == stop[..., None]).any(-2)
+  return allowed | (ends & ~allowed.any(-1, keepdims=True))
 
 
 def _take_rows(tree: Any, source: Int[Array, "B R"]) -> Any:

@@ -140,9 +140,9 @@ class NoRepeatedNgram:
     return jnp.where(here, token[..., None], words), length + 1
 
 
-def combine(rules: Sequence[Constraint]) -> tuple[Constraint, ...]:
-  """One constraint of all `rules`, for a search of one start; none where there are none."""
-  return (All(tuple(rules)),) if rules else ()
+def combine(rules: Sequence[Constraint]) -> Constraint | None:
+  """One constraint of all `rules`, None where there are none."""
+  return All(tuple(rules)) if len(rules) > 1 else rules[0] if rules else None
 
 
 def _all_but(words: Sequence[int], vocabulary: int) -> Bool[np.ndarray, "V"]:

@@ -99,7 +99,7 @@ class Generation:
     """Most tokens that are searched for."""
     return self.max_length - len(self.prompt) - (self.forced_last is not None)
 
-  def constraints(self, vocabulary: int) -> tuple[Constraint, ...]:
+  def constraint(self, vocabulary: int) -> Constraint | None:
     """The rules of these settings over so many words."""
     rules: list[Constraint] = []
     if self.min_length > len(self.prompt):
@@ -141,6 +141,6 @@ def generate(
       ending="full" if settings.beam == 1 else _ENDINGS[settings.early_stopping],
       cut=settings.forced_last is None,
       counted=len(settings.prompt) - len(settings.start),
-      constraints=settings.constraints(vocabulary),
+      constraints=(settings.constraint(vocabulary),),
   )
   return Decoded(found.tokens[:, 0], found.scores[:, 0], found.lengths[:, 0])

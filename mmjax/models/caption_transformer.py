@@ -183,9 +183,9 @@ class CaptionTransformer(nn.Module):
       return self._write(self._run(words, seen, shared, False)[:, :, position]), words
     x = self._embed(tokens[..., None], self._table(cache[0].keys.shape[2])[position][None], False)
     new = []
-    for layer, words, picture in zip(self.decoder, cache, shared.pictures):
-      x, words = layer.step(x, position, words, picture, shared.valid)
-      new.append(words)
+    for layer, before, picture in zip(self.decoder, cache, shared.pictures):
+      x, now = layer.step(x, position, before, picture, shared.valid)
+      new.append(now)
     return self._write(x[:, :, 0]), tuple(new)
 
   def _share(self, memory):

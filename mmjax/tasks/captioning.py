@@ -54,14 +54,12 @@ class Task(recognition.Task):
       return model.encode_features(batch["features"], train=train)
     return super().read(model, batch, train)
 
-  def grid(self, variables, batch: dict[str, Array], cells: int) -> tuple[int, int]:
-    """Rows and columns of the features, whatever the canvas that they are of."""
+  def grid(self, batch: dict[str, Array], cells: int) -> tuple[int, int]:
+    """Rows and columns of the cells that pictures are encoded in."""
     if "features" in batch:
-      height, width = batch["features"].shape[1:3]
-    else:
-      encode = lambda image: self.model.apply(variables, image, method=lambda m, x: m.encoder(x))
-      height, width = jax.eval_shape(encode, batch["image"]).shape[1:3]
-    return height, width
+      _, rows, columns, _ = batch["features"].shape
+      return rows, columns
+    return super().grid(batch, cells)
 
   def targets(self, batch: dict[str, Array]) -> tuple[Int[Array, "B R M"], Int[Array, "B R M"]]:
     """Decoder inputs and outputs of a batch; those of filler are PAD."""

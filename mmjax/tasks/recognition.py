@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import re
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,8 +13,9 @@ from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int
 
 from mmjax import losses
-from mmjax.decode.bidirectional import Decoded, Normalise, frame
-from mmjax.decode.left_to_right import left_to_right_search
+from mmjax.decode.bidirectional import Decoded, frame
+from mmjax.decode.options import DecodeOptions
+from mmjax.decode.search import rule_of, search
 from mmjax.metrics import registry
 from mmjax.metrics.exprate import per_sample
 from mmjax.text import latex
@@ -49,23 +50,18 @@ class Task:
     model: has encode, decode, init_cache and step (see `mmjax.models.bttr`); its `counting_loss`
       (memory, counts) -> [B] is added where it has one (see `mmjax.models.can`).
     vocabulary: its words.
-    beam: hypotheses (of each direction where there are two); 1 is greedy.
-    max_length: most tokens of a hypothesis.
-    length_penalty: exponent of the length in a hypothesis's score.
-    normalise: what is divided by the length (see `mmjax.decode`).
+    decode: how texts are decoded (of each direction where there are two).
     metrics: rows of `mmjax.metrics.registry`, or single scores of them.
   """
 
   model: nn.Module
   vocabulary: Vocabulary
-  beam: int = 10
-  max_length: int = 200
-  length_penalty: float = 1.0
-  normalise: Normalise = "sum"
+  decode: DecodeOptions = dataclasses.field(default_factory=DecodeOptions)
   metrics: tuple[str, ...] = ("exprate",)
 
   def __post_init__(self):
     registry.choose(self.metrics)  # an unknown name must not wait for the first evaluation
+    rule_of(self.decode, self.vocabulary, EOS)  # nor must a vocabulary that does not suit it
     needed = ("encode", "decode", "init_cache", "step")
     lacks = [name for name in needed if not hasattr(type(self.model), name)]
     if lacks:
@@ -73,9 +69,6 @@ class Task:
           f"model {type(self.model).__name__} has no {' or '.join(lacks)}: it does not write word"
           " by word, as this task needs"
       )
-    if self.normalise not in get_args(Normalise):
-      known = ", ".join(get_args(Normalise))
-      raise ValueError(f"decode.normalise is {self.normalise!r}; there are: {known}")
 
   def init(self, key: jax.Array) -> Any:
     """New variables, boxed with the logical axes of their dimensions."""
@@ -147,15 +140,14 @@ class Task:
   def search(self, variables, memory: Any, real: Bool[Array, "B"]) -> Decoded:
     """All hypotheses of each encoded picture, best first; `real` [B] is False on filler."""
     call: Any = functools.partial(self.model.apply, variables)
-    shared, _ = call(memory, self.beam, 1, method="init_cache")
-    return left_to_right_search(
+    rows = self.decode.rows
+    shared, _ = call(memory, rows, 1, method="init_cache")
+    return search(
         lambda tokens, at, cache: call(tokens, at, cache, shared, method="step"),
-        lambda length: call(memory, self.beam, length, method="init_cache")[1],
+        lambda length: call(memory, rows, length, method="init_cache")[1],
         real,
-        beam=self.beam,
-        max_length=self.max_length,
-        length_penalty=self.length_penalty,
-        normalise=self.normalise,
+        self.decode,
+        self.vocabulary,
     )
 
   @functools.partial(jax.jit, static_argnums=0)
@@ -165,22 +157,24 @@ class Task:
     """Where the model looks when it writes each of `tokens`, left to right.
 
     Mean of the heads of the last layer where it has several. The canvas must be a multiple of the
-    encoder's stride, but for captions, whose encoders say what grid they make.
+    encoder's stride.
     """
     tokens_in, _ = self.frames(tokens, lengths)
-    look = lambda model: model.decode(tokens_in, self.read(model, batch))
-    _, seen = self.model.apply(variables, method=look, mutable=["intermediates"])
+    _, seen = self.model.apply(
+        variables,
+        method=lambda model: model.decode(tokens_in, self.read(model, batch)),
+        mutable=["intermediates"],
+    )
     maps = {
         tuple(map(int, re.findall(r"_(\d+)", jax.tree_util.keystr(path)))): leaf
         for path, leaf in jax.tree.leaves_with_path(seen["intermediates"])
         if "'picture'" in jax.tree_util.keystr(path)
     }
     weights = maps[max(maps)][:, 0]  # [B, M, S]
-    height, width = self.grid(variables, batch, weights.shape[-1])
-    return weights.reshape(*weights.shape[:2], height, width)
+    return weights.reshape(*weights.shape[:2], *self.grid(batch, weights.shape[-1]))
 
-  def grid(self, variables, batch: dict[str, Array], cells: int) -> tuple[int, int]:
-    """Rows and columns of the `cells` that the model looks at in each picture of a batch."""
+  def grid(self, batch: dict[str, Array], cells: int) -> tuple[int, int]:
+    """Rows and columns of the cells that pictures are encoded in."""
     height, width = batch["image"].shape[1:3]
     stride = round((height * width / cells) ** 0.5)
     return height // stride, width // stride

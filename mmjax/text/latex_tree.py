@@ -142,7 +142,7 @@ ARGUMENTS = dict.fromkeys(
   (r"\sqrt", r"\xrightarrow", r"\xleftarrow", r"\xlongequal"), "om"
 ) | {r"\raisebox": "moom", r"\makebox": "oom", r"\framebox": "oom", r"\multicolumn": "mmm"}
 # Environments whose name is followed by a group of columns.
-_WITH_COLUMNS = ("array", "tabular", "alignedat")
+WITH_COLUMNS = ("array", "tabular", "alignedat")
 
 _SCRIPTS = frozenset(SUB + SUP)
 _MARKS = frozenset((*LIMITS, "'"))
@@ -429,7 +429,7 @@ class _Parser:
 
   def _begin(self, token: str) -> None:
     name, opening = self._name(token, 6)
-    if name.rstrip("*") in _WITH_COLUMNS:
+    if name.rstrip("*") in WITH_COLUMNS:
       if [*self.tokens[self.at + 1 : self.at + 2]] == ["["]:
         end = next((i for i in range(self.at, len(self.tokens)) if self.tokens[i] == "]"), None)
         if end is None:
