@@ -190,15 +190,9 @@ def evaluate(
   if jax.process_index() == 0:
     folder = workdir / "evaluate" / split
     folder.mkdir(parents=True, exist_ok=True)
-<<<<<<< HEAD
     words = [p.words if p else None for p in predictions]
     details = evaluator.task.details(words, evaluator.references)
     _write(folder, evaluator, predictions, scores, details)
-=======
-    _write(folder, evaluator, predictions, scores)
-    if splits.has_captions(config):
-      return scores
->>>>>>> main
     write_evaluation(
         folder,
         workdir,

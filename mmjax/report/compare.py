@@ -239,7 +239,7 @@ def _verdict(said: str) -> str:
 
 
 def _shown(text: str | None, language: str, glyphs: dict[str, tuple]) -> str:
-  if text is None:
+  if not text:
     return '<span class="quiet">nothing</span>'
   if language:
     return f'<span class="caption" lang="{language}">{escape(text)}</span>'

@@ -65,6 +65,7 @@ output { margin-left: 8px; padding: 1px 8px; background: #eef1f4; border-radius:
 figure.shown { border-color: var(--accent); box-shadow: 0 0 0 1px var(--accent); }
 .strip img { height: 48px; max-width: 170px; object-fit: contain; vertical-align: middle; }
 figcaption { font-size: 12px; }
+.compared .texts { grid-template-columns: repeat(auto-fit, minmax(min(100%, 280px), 1fr)); }
 .compared .caption { font-size: 16px; }
 code { font: 13px ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace; }
 .unit { flex: 1 1 100%; margin: 0; font-size: 13px; }
