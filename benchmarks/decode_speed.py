@@ -55,7 +55,7 @@ def main() -> None:
     task = experiment.make_task(config, words)
     rates = experiment.make_rates(config, 2)
     variables = train_state.create(task, rates, mesh, config.seed)[0].variables
-  split = splits.load_split(config, builder, a.split, words)
+  split = splits.load_split(config, builder, a.split, task)
   by_area = np.argsort(split.index.sizes.prod(-1))
   chosen = by_area[((np.arange(a.pictures) + 0.5) * len(by_area) / a.pictures).astype(int)]
   options = experiment.data_options(config, mesh, train=False)

@@ -52,14 +52,14 @@ class Ours:
     mesh = experiment.make_mesh(config)
     builder = splits.open_dataset(config)
     words = splits.vocabulary_of(config, builder)
-    split = splits.load_split(config, builder, "train", words)
+    task = experiment.make_task(config, words)
+    split = splits.load_split(config, builder, "train", task)
     options = experiment.data_options(config, mesh, train=True)
     self.plan = split.plan(options, train=True, seed=config.seed)
     batches = [self.plan[i] for i in range(len(self.plan))]
     self.steps = [batches[i] for i in spread(np.array([b.bucket.cost for b in batches]), part)]
     self.total, self.pictures = len(batches), len(self.plan.records)
     self.load = LoadBatch(split.records, split.tokens, 0, 1)
-    task = experiment.make_task(config, words)
     rates = experiment.make_rates(config, len(self.plan))
     self.state, shardings = train_state.create(task, rates, mesh, config.seed)
     self.mesh, self.key = mesh, jax.random.key(0)

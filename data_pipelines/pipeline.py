@@ -42,10 +42,10 @@ class LoadBatch(grain.transforms.Map):
   """Batch of a plan -> this process's rows as arrays.
 
   image uint8 [b, H, W, C], size int32 [b, 2] (height, width of the picture on its canvas),
-  tokens int32 [b, T] (no specials, 0 behind the end), length int32 [b], record int32 [b],
-  real bool [b] (False on filler). Records with features give features [b, h, w, D] and no image.
-  Where pictures carry references, also references int32 [b, R, T]
-  and reference_length int32 [b, R] (0 where there is none); tokens are then the first one.
+  tokens int32 [b, T] (no specials, 0 behind the end; [b, T, n] where a token has n numbers),
+  length int32 [b], record int32 [b], real bool [b] (False on filler). Records with features give
+  features [b, h, w, D] and no image. Where pictures carry references, also references int32
+  [b, R, T] and reference_length int32 [b, R] (0 where there is none); tokens are then the first one.
   """
 
   def __init__(
@@ -58,6 +58,8 @@ class LoadBatch(grain.transforms.Map):
   ):
     """`tokens` are of each record, or of each text of each record if `plan` says so.
 
+    None stands at records that the plan drops.
+
     Without a plan pictures are resized to the planned sizes and not augmented.
 
     Raises:
@@ -69,6 +71,8 @@ class LoadBatch(grain.transforms.Map):
     self._augment = plan.options.augment if plan and plan.train else None
     self._texts, self._seed = (plan.options.texts, plan.seed) if plan else ("", 0)
     self._most = max((len(t) for t in tokens), default=0) if self._texts == "references" else 0
+    numbers = () if self._texts else (t for t in tokens if t is not None)
+    self._token_shape = np.shape(next(iter(numbers), ()))[1:]
     if self._augment and not self._augment.any:
       self._augment = None
     if self._augment and records.channels == 1 and (self._augment.flip or self._augment.crop):
@@ -83,7 +87,7 @@ class LoadBatch(grain.transforms.Map):
     features = self._records.features
     pixels = np.zeros((rows, bucket.height, bucket.width, self._records.channels), np.uint8)
     seen = pixels if features is None else np.zeros((rows, *features.shape[1:]), features.dtype)
-    tokens = np.zeros((rows, bucket.length), np.int32)
+    tokens = np.zeros((rows, bucket.length, *self._token_shape), np.int32)
     length = np.zeros(rows, np.int32)
     references = np.zeros((rows, self._most, bucket.length), np.int32)
     reference_length = np.zeros((rows, self._most), np.int32)

@@ -32,12 +32,12 @@ class Prediction:
   others: list[tuple[list[str], float]]
 
 
-def best_first(decoded, row: int, vocabulary: Vocabulary) -> list[tuple[list[str], float]]:
+def best_first(decoded, row: int, task) -> list[tuple[list[str], float]]:
   """Words and score of each hypothesis of a row of `Decoded` (host arrays), best first."""
   there = np.array(decoded.scores[row] > NEGATIVE / 2)
   there[0] = True  # there is always an answer
   return [
-      (vocabulary.decode(decoded.tokens[row, i, : decoded.lengths[row, i]]),
+      (task.decode_words(decoded.tokens[row, i, : decoded.lengths[row, i]]),
        float(decoded.scores[row, i]))
       for i in np.flatnonzero(there)
   ]  # fmt: skip
@@ -50,12 +50,12 @@ class Evaluator:
   """
 
   def __init__(
-      self, config: ConfigDict, builder, split: str, vocabulary: Vocabulary, task, mesh,
+      self, config: ConfigDict, builder, split: str, task, mesh,
       buckets: Sequence[Bucket] | None = None,
   ):  # fmt: skip
     self.task, self.mesh = task, mesh
-    self._vocabulary, self._config = vocabulary, config
-    self.split = splits.load_split(config, builder, split, vocabulary)
+    self._config = config
+    self.split = splits.load_split(config, builder, split, task)
     options = experiment.data_options(config, mesh, train=False)
     self.plan = self.split.plan(options, train=False, buckets=buckets)
     self.references: list[list[str]] = task.prepare(self.split.references)
@@ -114,7 +114,7 @@ class Evaluator:
   def _collect(self, step: int, decoded, out: list) -> None:
     for row, record in enumerate(self.plan[step].records):
       if record >= 0:
-        (words, score), *others = best_first(decoded, row, self._vocabulary)
+        (words, score), *others = best_first(decoded, row, self.task)
         out[record] = Prediction(words, score, others)
 
 
@@ -181,7 +181,7 @@ def evaluate(
         " evaluate on a data set with the vocabulary of the run, or train on this one"
     )
   buckets = [Bucket(*b) for b in (read_run(workdir) or {}).get("evaluation_buckets", [])]
-  evaluator = Evaluator(config, builder, split, vocabulary, task, mesh, buckets or None)
+  evaluator = Evaluator(config, builder, split, task, mesh, buckets or None)
   if config.data.cache_features:
     features.attach(config, evaluator.split, task, variables, evaluator.plan.options)
   scores, predictions = evaluator.run(variables)
@@ -203,11 +203,16 @@ def evaluate(
         details,
         title=f"{config.model.name} on {config.data.name}, {split}",
         subtitle=f"checkpoint of step {at}; beam {config.decode.beam}; {len(predictions)} pictures"
-        + (f", {dropped} over the size limits and counted as wrong" if dropped else ""),
+        + (f", {dropped} {_why_dropped(evaluator.split)} and counted as wrong" if dropped else ""),
         count=config.evaluate.report_samples,
         notes={"workdir": str(workdir), **experiment.versions()},
     )
   return scores
+
+
+def _why_dropped(split: splits.Split) -> str:
+  beyond = f" or beyond what the model can write ({split.unwritable})" if split.unwritable else ""
+  return f"over the size limits{beyond}"
 
 
 def _write(folder: Path, evaluator: Evaluator, predictions, scores, details) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -17,7 +18,7 @@ from data_pipelines.index import (
   load_caption_index,
   load_index,
 )
-from data_pipelines.pipeline import Records, caption_lengths, encode_captions, encode_texts
+from data_pipelines.pipeline import Records, caption_lengths
 from mmjax.config import ConfigError
 from mmjax.text import captions
 from mmjax.text.vocabulary import Vocabulary
@@ -28,7 +29,7 @@ class Split:
   """One split of a prepared data set, ready to be planned.
 
   Attributes:
-    tokens: of each record's text, or of each of its captions.
+    tokens: of each record's text, or of each of its captions; None where the task cannot write it.
     lengths: of `tokens`.
     references: the texts of each record: one formula, or the captions in the config's language.
   """
@@ -39,6 +40,11 @@ class Split:
   tokens: list
   lengths: Int[np.ndarray, "N *R"]
   references: list[list[str]]
+
+  @property
+  def unwritable(self) -> int:
+    """Records that the task cannot write; every plan drops them."""
+    return sum(t is None for t in self.tokens)
 
   def plan(self, options: Options, **kwargs) -> Plan:
     """The batches of this split.
@@ -98,8 +104,8 @@ def require_split(builder, name: str) -> None:
     raise ConfigError(str(e)) from e
 
 
-def load_split(config: ConfigDict, builder, name: str, vocabulary: Vocabulary) -> Split:
-  """Sizes, texts and (lazily) pictures of one split.
+def load_split(config: ConfigDict, builder, name: str, task: Any) -> Split:
+  """Sizes, texts as `task` has them, and (lazily) pictures of one split.
 
   Raises:
     ConfigError: no such split or language.
@@ -111,12 +117,13 @@ def load_split(config: ConfigDict, builder, name: str, vocabulary: Vocabulary) -
   if has_captions(config):
     index = load_caption_index(builder, name)
     references = _texts(config, builder, index)
-    tokens: list = encode_captions(references, _language(config).words, vocabulary)
+    tokens: list = [task.encode_texts(texts) for texts in references]
     lengths = caption_lengths(tokens)
   else:
     index = load_index(builder, name)
     references = [[text] for text in index.texts]
-    tokens, lengths = encode_texts(index.texts, vocabulary), index.lengths
+    tokens = task.encode_texts(index.texts)
+    lengths = np.array([-1 if t is None else len(t) for t in tokens], np.int32)
   records = Records(source, index.ids, channels=3 if has_captions(config) else 1)
   if config.data.in_memory:
     records.hold()

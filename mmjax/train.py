@@ -64,7 +64,8 @@ def _train(config: ConfigDict, workdir: Path) -> dict[str, float]:
         f" {len(ours)}; only there: {sorted(theirs - ours)[:5]}, only now:"
         f" {sorted(ours - theirs)[:5]}); use that data set or another --workdir"
     )
-  split = splits.load_split(config, builder, config.data.train_split, vocabulary)
+  task = experiment.make_task(config, vocabulary)
+  split = splits.load_split(config, builder, config.data.train_split, task)
   plan = split.plan(
       experiment.data_options(config, mesh, train=True),
       train=True,
@@ -74,7 +75,6 @@ def _train(config: ConfigDict, workdir: Path) -> dict[str, float]:
   unscaled = split.plan(experiment.data_options(config, mesh, train=False), train=False)
 
   # Model.
-  task = experiment.make_task(config, vocabulary)
   rates = experiment.make_rates(config, len(plan))
 
   # State.
@@ -110,7 +110,7 @@ def _train(config: ConfigDict, workdir: Path) -> dict[str, float]:
 
   # Evaluators.
   evaluator = Evaluator(
-      config, builder, config.evaluate.split, vocabulary, task, mesh, unscaled.buckets
+      config, builder, config.evaluate.split, task, mesh, unscaled.buckets
   )
   if config.data.cache_features:
     for each in (split, evaluator.split):
@@ -228,7 +228,9 @@ class _Loop:
     self.progress.say(
         f"{self._config.model.name}: {parameters:,} parameters; {len(self._plan.records):,}"
         f" pictures of {self._config.data.name}/{split.name}"
-        f" ({len(self._plan.dropped)} over the size limits dropped);"
+        f" ({len(self._plan.dropped) - split.unwritable} over the size limits dropped"
+        + (f", {split.unwritable} that the model cannot write" if split.unwritable else "")
+        + ");"
         f" {self._config.train.epochs} epochs, {len(self._plan):,} steps\n"
         f"buckets (height x width / tokens; each compiles when it first comes): {shapes};"
         f" padding waste {self._plan.padding_waste():.1%}\n"

@@ -71,9 +71,9 @@ def test_the_report_shows_samples_attention_and_curves(evaluated, rows):
 
 def test_attention_is_a_distribution_over_the_cells_of_the_picture(trained, tiny_config):
   mesh = experiment.make_mesh(tiny_config)
-  task, variables, vocabulary, _ = load_trained(tiny_config, trained, None, mesh)
+  task, variables, *_ = load_trained(tiny_config, trained, None, mesh)
   builder = splits.open_dataset(tiny_config)
-  evaluator = Evaluator(tiny_config, builder, "validation", vocabulary, task, mesh)
+  evaluator = Evaluator(tiny_config, builder, "validation", task, mesh)
   written = {i: p.words for i, p in enumerate(evaluator.run(variables)[1]) if p}
   seen = attention_maps(
       task, variables, mesh, evaluator.plan, evaluator.split.records, written)

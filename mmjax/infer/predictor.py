@@ -69,17 +69,16 @@ class Predictor:
 
   def attention(
       self, prepared: Sequence[np.ndarray], words: Sequence[Sequence[str]]
-  ) -> list[Seen]:
+  ) -> dict[int, Seen]:
     """Where the model looks in each of the `prepared` pictures when it writes `words` of it.
 
-    See `mmjax.report.attention`; there is nothing where several processes compute.
+    By number of the picture, where there is something to see: see `mmjax.report.attention`.
     """
     if not prepared:
-      return []
+      return {}
     written = dict(enumerate(words))
     plan, records = self._plan(prepared), self._records(prepared)
-    seen = attention_maps(self.task, self.variables, self.mesh, plan, records, written)
-    return [seen[i] for i in sorted(seen)]
+    return attention_maps(self.task, self.variables, self.mesh, plan, records, written)
 
   def _read(self, pictures: list[np.ndarray]) -> list[Answer]:
     if not pictures:
@@ -94,7 +93,7 @@ class Predictor:
       decoded = jax.device_get(self.task.predict(self.variables, batch))
       for row, record in enumerate(plan[step].records):
         if record >= 0:
-          hypotheses = best_first(decoded, row, self.vocabulary)
+          hypotheses = best_first(decoded, row, self.task)
           words, score = hypotheses[0]
           others = tuple((self.task.text(w), s) for w, s in hypotheses[1:])
           answers[record] = Answer(self.task.text(words), score, tuple(words), others=others)

@@ -13,14 +13,12 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, Real
 
-from mmjax.modules.coverage import CoverageAttention, context, linear, masked_mean
+from mmjax.modules.coverage import CoverageAttention, Projected, context, linear, masked_mean
 from mmjax.modules.densenet import DenseNet
 from mmjax.modules.dropout import Dropout
 from mmjax.modules.initializers import partitioned
 from mmjax.modules.recurrent import GRU
-
-EOS, SOS, STRUCT = 0, 1, 2  # first words of a vocabulary; its last ones are RELATIONS
-RELATIONS = ("above", "below", "sub", "sup", "L-sup", "inside", "right")
+from mmjax.text.san_labels import EOS, RELATIONS, STRUCT
 
 
 class Memory(NamedTuple):
@@ -55,18 +53,18 @@ class Outputs(NamedTuple):
   parent_attention: Float[Array, "B n h w"]
 
 
-class _Writing(NamedTuple):
-  """Trees that grow: their nodes, what each leaves behind, and chains yet to be written."""
+class Trail(NamedTuple):
+  """What a node leaves to those that follow it."""
 
-  written: Int[Array, ""]
-  nodes: Nodes
-  states: Float[Array, "B M H"]  # M = n + 1; the first belongs to the root
-  pasts: Float[Array, "B M h w"]
-  parent: Int[Array, "B"]
-  parent_word: Int[Array, "B"]
-  going: Bool[Array, "B"]
-  stack: Int[Array, "B Z 2"]  # (struct node, relation's word), the next one last
-  height: Int[Array, "B"]
+  h: Float[Array, "B R H"]
+  past: Float[Array, "B R h w"]  # the sum of all attention on the way from the root
+
+
+class Shared(NamedTuple):
+  """What all nodes of a picture read."""
+
+  features: Float[Array, "B h w C"]
+  picture: Projected
 
 
 class SAN(nn.Module):
@@ -161,9 +159,9 @@ class SAN(nn.Module):
     def advance(model, carry, inputs, parents, at):
       states, pasts = carry
       past = pasts[rows, parents]
-      h1, h, weights, found = model._advance(
-          inputs, states[rows, parents], past, picture, features
-      )
+      arrays = inputs[:, None], states[rows, parents][:, None], past[:, None]
+      arrays = model._advance(*arrays, picture, features)
+      h1, h, weights, found = (x[:, 0] for x in arrays)
       states = jax.lax.dynamic_update_index_in_dim(states, h.astype(states.dtype), at + 1, 1)
       pasts = jax.lax.dynamic_update_index_in_dim(pasts, past + weights, at + 1, 1)
       return (states, pasts), (h1, h, weights, found)
@@ -185,82 +183,38 @@ class SAN(nn.Module):
     parent_logits, parent_weights = self._parents(nodes, memory, first, found, train)
     return Outputs(word_logits, relation_logits, parent_logits, weights, parent_weights)
 
-  def write(self, memory: Memory, max_nodes: int) -> Nodes:
-    """The tree of each picture, the likeliest word at a time.
+  def begin(self, memory: Memory, rows: int) -> tuple[Shared, Trail]:
+    """What `advance` needs, and the root of each of R trees."""
+    h = jnp.repeat(self._start(memory)[:, None], rows, 1)
+    past = jnp.zeros((*h.shape[:2], *memory.valid.shape[1:]), jnp.float32)
+    return Shared(memory.features, self.attend.project(memory.features, memory.valid)), Trail(h, past)
 
-    After STRUCT come the chains of its relations of probability above 1/2, in their order, each
-    with all that it holds before the next; EOS, or STRUCT without relations, ends a chain. A tree
-    ends with its last chain or at `max_nodes`.
+  def advance(
+      self, parent_words: Int[Array, "B R"], trail: Trail, shared: Shared
+  ) -> tuple[Float[Array, "B R V"], Float[Array, "B R F"], Trail]:
+    """Logits of a node's word and of its relations should it be STRUCT, and its own trail.
+
+    Args:
+      parent_words: the parent's word, or the relation that the node is the first of; SOS at the
+        root.
+      trail: of the parent.
+      shared: from `begin`.
     """
-    batch, *grid = memory.valid.shape
-    features, picture = memory.features, self.attend.project(memory.features, memory.valid)
-    rows, first_relation = jnp.arange(batch), self.vocabulary_size - len(RELATIONS)
-    zeros = lambda *shape: jnp.zeros((batch, *shape), jnp.int32)
-
-    def unfinished(model, w):
-      return w.going.any() & (w.written < max_nodes)
-
-    def advance(model, w):
-      h, past = w.states[rows, w.parent], w.pasts[rows, w.parent]
-      words = model.word_embed(w.parent_word)
-      _, h, weights, found = model._advance(model.word_gru.read(words), h, past, picture, features)
-      word_logits, relation_logits = model._read_out(h, words, found, False)
-      word = jnp.where(w.going, word_logits.argmax(-1), EOS)
-      opens = w.going & (word == STRUCT)
-      relations = (relation_logits > 0) & opens[:, None]
-
-      # The first relation lies on top.
-      later = jnp.cumsum(relations[:, ::-1], 1)[:, ::-1] - relations
-      place = jnp.where(relations, w.height[:, None] + later, w.stack.shape[1])
-      node = jnp.full_like(place, w.written + 1)
-      name = jnp.broadcast_to(first_relation + jnp.arange(len(RELATIONS)), place.shape)
-      stack = w.stack.at[rows[:, None], place].set(jnp.stack([node, name], -1), mode="drop")
-      height = w.height + relations.sum(1)
-
-      ends = opens | (word == EOS)
-      top = stack[rows, jnp.maximum(height - 1, 0)]
-      entry = Nodes(word, w.parent, w.parent_word, relations, w.going, opens)
-      there = lambda x: w.going.reshape(-1, *[1] * (x.ndim - 1))
-      real = lambda x: jnp.where(there(x), x, jnp.zeros_like(x))
-      put = lambda old, new: old.at[:, w.written].set(real(new))
-      return _Writing(
-          written=w.written + 1,
-          nodes=jax.tree.map(put, w.nodes, entry),
-          states=w.states.at[:, w.written + 1].set(h.astype(w.states.dtype)),
-          pasts=w.pasts.at[:, w.written + 1].set(past + weights),
-          parent=jnp.where(ends, top[:, 0], w.written + 1),
-          parent_word=jnp.where(ends, top[:, 1], word),
-          going=w.going & ~(ends & (height == 0)),
-          stack=stack,
-          height=jnp.maximum(height - ends, 0),
-      )
-
-    nothing = zeros(max_nodes)
-    flags = jnp.zeros((batch, max_nodes, len(RELATIONS)), bool)
-    states = jnp.zeros((batch, max_nodes + 1, self.hidden), self.dtype)
-    start = _Writing(
-        written=jnp.int32(0),
-        nodes=Nodes(nothing, nothing, nothing, flags, nothing > 0, nothing > 0),
-        states=states.at[:, 0].set(self._start(memory)),
-        pasts=jnp.zeros((batch, max_nodes + 1, *grid), jnp.float32),
-        parent=zeros(),
-        parent_word=jnp.full(batch, SOS),
-        going=jnp.ones(batch, bool),
-        stack=zeros(len(RELATIONS) * max_nodes, 2),
-        height=zeros(),
-    )
-    end = nn.while_loop(unfinished, advance, self, start, broadcast_variables="params")
-    return end.nodes
+    words = self.word_embed(parent_words)
+    inputs = self.word_gru.read(words)
+    _, h, weights, found = self._advance(inputs, *trail, shared.picture, shared.features)
+    word_logits, relation_logits = self._read_out(h, words, found, False)
+    return word_logits, relation_logits, Trail(h, trail.past + weights)
 
   def _start(self, memory):
     return nn.tanh(self.start(masked_mean(memory.features, memory.valid)))
 
   def _advance(self, inputs, h, past, picture, features):
-    """One word: state before and after it has looked, attention, and what it saw."""
+    """One node of each row: state before and after it has looked, attention, what it saw."""
     first = self.word_gru(inputs, h)
-    weights = self.attend(first[:, None], past[:, None], picture)
-    found = context(weights, features)[:, 0]
-    return first, self.word_out_gru(self.word_out_gru.read(found), first), weights[:, 0], found
+    weights = self.attend(first, past, picture)
+    found = context(weights, features)
+    return first, self.word_out_gru(self.word_out_gru.read(found), first), weights, found
 
   def _read_out(self, h, words, found, train):
     x = self.from_state(h) + self.from_word(words) + self.from_picture(found)
@@ -304,24 +258,30 @@ class SAN(nn.Module):
     return logits[:, ::-1], weights[:, ::-1]
 
 
-def tree_losses(out: Outputs, nodes: Nodes) -> dict[str, Float[Array, ""]]:
-  """The four published losses, which add up: of word, relations, parent's word and attention.
+def tree_losses(
+    out: Outputs, nodes: Nodes, *, padding: bool
+) -> dict[str, tuple[Float[Array, ""], Float[Array, ""]]]:
+  """(sum, weight) of the four losses, whose means add up: of words, relations, parents' words and
+  attention, which the way back must pay where the parent paid it.
 
-  As published, the two of words count padding, and attention is compared one node longer.
+  Args:
+    padding: count words behind the end, and one node of attention too many, as published.
   """
   xent = optax.softmax_cross_entropy_with_integer_labels
   real = nodes.real.astype(jnp.float32)
+  words = jnp.ones_like(real) if padding else real
   flags = optax.sigmoid_binary_cross_entropy(out.relations, nodes.relations.astype(jnp.float32))
   there = jnp.pad(out.attention, ((0, 0), (1, 0), (0, 0), (0, 0)))  # the root looks nowhere
   of_parent = jnp.take_along_axis(there, nodes.parents[..., None, None], 1)
   log = lambda x: jnp.log(x + 1e-10)
   apart = (of_parent * (log(of_parent) - log(out.parent_attention))).sum((2, 3))
-  counted = real.sum() + nodes.flagged.sum() - len(real)
+  compared = real[:, :-1] if padding else real[:, 1:]
+  counted = real.sum() + nodes.flagged.sum() - nodes.real.any(1).sum()
   return {
-      "word": xent(out.words, nodes.words).mean(),
-      "relations": (flags.sum(-1) * real).sum() / real.sum(),
-      "parent": xent(out.parents, nodes.parent_words).mean(),
-      "attention": (apart[:, 1:] * real[:, :-1]).sum() / counted,
+      "word": ((xent(out.words, nodes.words) * words).sum(), words.sum()),
+      "relations": ((flags.sum(-1) * real).sum(), real.sum()),
+      "parent": ((xent(out.parents, nodes.parent_words) * words).sum(), words.sum()),
+      "attention": ((apart[:, 1:] * compared).sum(), counted),
   }
 
 

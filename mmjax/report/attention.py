@@ -19,8 +19,9 @@ def attention_maps(
     task: Any, variables: Any, mesh: jax.sharding.Mesh, plan: Plan, records: Records,
     written: Mapping[int, Sequence[str]],
 ) -> dict[int, Seen]:  # fmt: skip
-  """Each picture as the model sees it, and the attention [words + 1, h, w] over its cells.
+  """Each picture as the model sees it, and the attention [steps, h, w] over its cells.
 
+  Texts that the task cannot write again, as a tree that was cut off, are left out.
   Formulas are grey, and their cells overhang at the bottom and the right (see `overlay.overlay`);
   cells of photographs, which keep their proportions, cover all of the picture.
 
@@ -29,25 +30,30 @@ def attention_maps(
     written: words by record; of others there is nothing.
 
   Returns:
-    By record; empty where several processes compute, since the others are not here.
+    By record, with a map for each of the task's `step_names`; empty where several processes compute, since the others are not here.
   """
   if jax.process_count() > 1:
     return {}
   nothing: list = [[]] if plan.options.texts else []
   load = LoadBatch(records, [nothing] * len(records.ids), 0, 1, plan)
-  longest = max(map(len, written.values()), default=0)
+  if records.channels == 3:  # not of its text: joined Chinese words may be cut otherwise
+    texts = [task.vocabulary.encode(words) for words in written.values()]
+  else:
+    texts = task.encode_texts([" ".join(words) for words in written.values()])
+  encoded = {i: np.array(t, np.int32) for i, t in zip(written, texts) if t is not None}
+  longest = max(map(len, encoded.values()), default=0)
   seen: dict[int, Seen] = {}
   for step in range(len(plan)):
     planned = plan[step]
-    rows = [(row, int(r)) for row, r in enumerate(planned.records) if r in written]
+    rows = [(row, int(r)) for row, r in enumerate(planned.records) if r in encoded]
     if not rows:
       continue
-    tokens = np.zeros((len(planned.records), longest), np.int32)
+    numbers = encoded[rows[0][1]].shape[1:]
+    tokens = np.zeros((len(planned.records), longest, *numbers), np.int32)
     lengths = np.zeros(len(planned.records), np.int32)
     for row, record in rows:
-      words = written[record]
-      tokens[row, : len(words)] = task.vocabulary.encode(words)
-      lengths[row] = len(words)
+      lengths[row] = len(encoded[record])
+      tokens[row, : lengths[row]] = encoded[record]
     arrays = load.map(planned)
     looked = arrays | {"written": tokens, "written_length": lengths}
     batch = sharding.place_batch(looked, mesh)
@@ -55,7 +61,7 @@ def attention_maps(
         task.attention(variables, batch, batch["written"], batch["written_length"])
     )
     for row, record in rows:
-      maps = weights[row, : lengths[row] + 1]
+      maps = weights[row, : len(task.step_names(written[record]))]
       if records.channels == 3:
         seen[record] = _photograph(plan, records, record, arrays, row), maps
       else:

@@ -117,7 +117,7 @@ def _formulas(evaluator, variables, predictions, details, count) -> tuple[page.S
       score=p.score if p else -math.inf,
       distance=distances[i],
       attention=maps,
-      tokens=(*p.words, "end") if maps is not None else (),
+      tokens=tuple(evaluator.task.step_names(p.words)) if maps is not None else (),
     ))
   return tuple(samples)
 

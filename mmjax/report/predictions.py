@@ -89,7 +89,7 @@ def _samples(
   pictures = {i: predictor.prepared(paths[i]) for i in read}
   first = read[:_MOST_ATTENTION]
   looks = predictor.attention([pictures[i] for i in first], [answers[i].words for i in first])
-  seen = dict(zip(first, looks))
+  seen = {first[n]: look for n, look in looks.items()}
   out: list[Sample] = []
   for i, path in enumerate(paths):
     answer = answers[i]
@@ -102,7 +102,7 @@ def _samples(
         str(path), picture, (), answer.text, answer.words, answer.score, {}, answer.others, "",
         maps))
     else:
-      tokens = (*answer.words, "end") if maps is not None else ()
+      tokens = tuple(predictor.task.step_names(answer.words)) if maps is not None else ()
       out.append(page.Sample(
         str(path), picture, None, answer.text, answer.score, 0,
         maps, tokens, answer.others))

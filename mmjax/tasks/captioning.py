@@ -98,6 +98,11 @@ class Task(recognition.Task):
       total += penalty / jnp.maximum(pictures, 1) * weight
     return total, (weight, metrics, model_state)
 
+  def encode_texts(self, texts: Sequence[str]) -> list[list[int]]:
+    """What batches hold of each caption."""
+    words = captions.language(self.language).words
+    return [self.vocabulary.encode(words(text)) for text in texts]
+
   def text(self, words: Sequence[str]) -> str:
     """The caption as it is written in its language."""
     return captions.language(self.language).join(words)

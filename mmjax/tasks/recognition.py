@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -59,15 +59,17 @@ class Task:
   decode: DecodeOptions = dataclasses.field(default_factory=DecodeOptions)
   metrics: tuple[str, ...] = ("exprate",)
 
+  needs: ClassVar[tuple[str, ...]] = ("encode", "decode", "init_cache", "step")
+  writes: ClassVar[str] = "word by word"
+
   def __post_init__(self):
     registry.choose(self.metrics)  # an unknown name must not wait for the first evaluation
     rule_of(self.decode, self.vocabulary, EOS)  # nor must a vocabulary that does not suit it
-    needed = ("encode", "decode", "init_cache", "step")
-    lacks = [name for name in needed if not hasattr(type(self.model), name)]
+    lacks = [name for name in self.needs if not hasattr(type(self.model), name)]
     if lacks:
       raise ValueError(
-          f"model {type(self.model).__name__} has no {' or '.join(lacks)}: it does not write word"
-          " by word, as this task needs"
+          f"model {type(self.model).__name__} has no {' or '.join(lacks)}: it does not write"
+          f" {self.writes}, as this task needs"
       )
 
   def init(self, key: jax.Array) -> Any:
@@ -75,6 +77,24 @@ class Task:
     image = jnp.zeros((1, 32, 32, 1), jnp.uint8)
     tokens = jnp.ones((1, 2, 2), jnp.int32)
     return self.model.init(key, image, jnp.ones((1, 32, 32), bool), tokens)
+
+  def encode_texts(self, texts: Sequence[str]) -> list[list[int]]:
+    """What batches hold of each text, as `tokens`; words stand apart.
+
+    Another task may give rows of numbers, and None for a text that it cannot write.
+
+    Raises:
+      UnknownWordError: a text has a word outside the vocabulary.
+    """
+    return [self.vocabulary.encode(text.split()) for text in texts]
+
+  def decode_words(self, tokens: Sequence[int]) -> list[str]:
+    """The words of a decoded hypothesis."""
+    return self.vocabulary.decode(tokens)
+
+  def step_names(self, words: Sequence[str]) -> list[str]:
+    """What is written at each step of `attention`."""
+    return [*words, "end"]
 
   def frames(
       self, tokens: Int[Array, "B L"], lengths: Int[Array, "B"]

@@ -17,11 +17,9 @@ from tests.decode import toy
 
 LENGTH = 20
 JOINED = Vocabulary(tuple(
-    r"x 2 + ' { } [ ] ^ _ \sp \sb \frac \sqrt \hat \makebox \limits \over \atop & \\"
-    r" \begin{array} \end{array} \begin{matrix} \end{matrix} \begin{lonely} l c | \left( \right)"
-    r" \leftarrow \raisebox \buildrel <unk>".split()
+    [r"x", r"2", r"+", r"'", r"{", r"}", r"[", r"]", r"^", r"_", r"\sp", r"\sb", r"\frac", r"\sqrt", r"\hat", r"\makebox", r"\limits", r"\over", r"\atop", r"&", r"\\", r"\begin{array}", r"\end{array}", r"\begin{matrix}", r"\end{matrix}", r"\begin{lonely}", r"l", r"c", r"|", r"\left(", r"\right)", r"\leftarrow", r"\raisebox", r"\buildrel", r"<unk>"]
 ))  # fmt: skip
-BARE = Vocabulary(tuple(r"x ( ) . { } ^ _ \sqrt \left \right [ \begin \end".split()))
+BARE = Vocabulary(tuple([r"x", r"(", r")", r".", r"{", r"}", r"^", r"_", r"\sqrt", r"\left", r"\right", r"[", r"\begin", r"\end"]))
 
 
 def is_formula(words):
@@ -80,7 +78,7 @@ def accepted(vocabulary, texts, length, most=None):
 
 def test_random_words_are_accepted_if_and_only_if_they_are_a_formula():
   """Of few words, so that many of the texts are."""
-  vocabulary = Vocabulary(tuple(r"x { } [ ] ^ _ ' \frac \sqrt \over \left( \right)".split()))
+  vocabulary = Vocabulary(tuple([r"x", r"{", r"}", r"[", r"]", r"^", r"_", r"'", r"\frac", r"\sqrt", r"\over", r"\left(", r"\right)"]))
   rng = np.random.default_rng(0)
   texts = [rng.choice(vocabulary.words, rng.integers(0, 8)).tolist() for _ in range(5_000)]
   # An \over as an argument is no fraction for the parser.

@@ -1,4 +1,4 @@
-"""SAN at a tiny size: what its logits depend on, its losses, and the trees that it writes."""
+"""SAN at a tiny size: what its logits depend on, its losses, and one node after the other."""
 
 import functools
 
@@ -9,7 +9,8 @@ import pytest
 from flax import linen as nn
 
 from mmjax import models
-from mmjax.models.san import EOS, RELATIONS, SOS, STRUCT, Nodes, tree_losses
+from mmjax.models.san import Nodes, tree_losses
+from mmjax.text.san_labels import EOS, RELATIONS, SOS, STRUCT
 from tests.models.test_recognizers import (
   CANVAS,
   ENCODER,
@@ -113,86 +114,51 @@ def test_logits_do_not_depend_on_the_canvas(variables, pictures, result):
     np.testing.assert_allclose(getattr(ours, name), getattr(out, name), atol=1e-5)
 
 
-def test_losses_leave_padding_out_where_the_paper_does(result):
+def test_losses_leave_padding_out_but_where_the_paper_does_not(result):
   _, out = result
-  losses = tree_losses(out, ABOVE_FIRST)
   real = jnp.arange(N) < jnp.array([[5], [8]])
   masked = ABOVE_FIRST._replace(real=real, flagged=real)
-  fewer = tree_losses(out, masked)
-  np.testing.assert_array_equal(fewer["word"], losses["word"])
-  np.testing.assert_array_equal(fewer["parent"], losses["parent"])
-  flags = np.asarray(out.relations)
-  there = np.asarray(masked.relations)
+  published = tree_losses(out, masked, padding=True)
+  ours = tree_losses(out, masked, padding=False)
+  flags, there = np.asarray(out.relations), np.asarray(masked.relations)
   each = np.log1p(np.exp(-np.abs(flags))) + np.maximum(flags, 0) - flags * there
-  np.testing.assert_allclose(fewer["relations"], each[np.asarray(real)].sum() / 13, rtol=1e-5)
-  total = 0.0
-  for b, count in enumerate((5, 8)):
-    for i in range(1, N):
-      parent = int(masked.parents[b, i])
-      if i - 1 < count and parent:
-        p, q = out.attention[b, parent - 1], out.parent_attention[b, i]
-        total += float((p * (np.log(p + 1e-10) - np.log(q + 1e-10))).sum())
-  np.testing.assert_allclose(fewer["attention"], total / (13 + 13 - B), rtol=1e-4)
+  for losses in (published, ours):
+    np.testing.assert_allclose(losses["relations"][0], each[np.asarray(real)].sum(), rtol=1e-5)
+    assert losses["relations"][1] == 13 and losses["attention"][1] == 13 + 13 - B
+  log_probs = np.asarray(jax.nn.log_softmax(out.words))
+  nll = -np.take_along_axis(log_probs, np.asarray(masked.words)[..., None], 2)[..., 0]
+  np.testing.assert_allclose(published["word"][0], nll.sum(), rtol=1e-5)
+  np.testing.assert_allclose(ours["word"][0], nll[np.asarray(real)].sum(), rtol=1e-5)
+  assert published["word"][1] == published["parent"][1] == 16
+  assert ours["word"][1] == ours["parent"][1] == 13
+  for losses, longer in ((published, 1), (ours, 0)):
+    total = 0.0
+    for b, count in enumerate((5, 8)):
+      for i in range(1, min(N, count + longer)):
+        parent = int(masked.parents[b, i])
+        if parent:
+          p, q = out.attention[b, parent - 1], out.parent_attention[b, i]
+          total += float((p * (np.log(p + 1e-10) - np.log(q + 1e-10))).sum())
+    np.testing.assert_allclose(losses["attention"][0], total, rtol=1e-4)
 
 
-@functools.cache
-def written(max_nodes):
-  return jax.jit(functools.partial(MODEL.apply, max_nodes=max_nodes, method="write"))
-
-
-def steered(variables, words):
-  """Weights of a model that writes with certainty: `words` maps a parent's word to the next."""
-  p = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), variables)
-  params, half = p["params"], SIZES["hidden"] // 2
-  # Each parent's word has an embedding of its own, which reaches the last layer through from_word.
-  codes = {word: i for i, word in enumerate(sorted(words))}
-  assert len(codes) <= half
-  for word, i in codes.items():
-    params["word_embed"]["embedding"][word, i] = 1
-    params["from_word"]["kernel"][i, i] = 1
-    target, relations = words[word]
-    params["word_proj"]["kernel"][i, target] = 9
-    params["relation_proj"]["kernel"][i] = [9 if r in relations else -9 for r in RELATIONS]
-  return p
-
-
-def test_a_tree_is_written_depth_first_in_the_order_of_relations(variables, result):
-  memory, _ = result
-  rules = {
-      SOS: (3, ()),
-      3: (STRUCT, ("above", "below", "right")),
-      ABOVE: (4, ()),
-      4: (STRUCT, ("sup",)),  # ends its chain
-      SUP: (EOS, ()),
-      BELOW: (EOS, ()),
-      RIGHT: (5, ()),
-      5: (EOS, ()),
-  }
-  steering = steered(variables, rules)
-  nodes = jax.device_get(written(12)(steering, memory))
-  expected = [
-      (3, 0, SOS), (STRUCT, 1, 3), (4, 2, ABOVE), (STRUCT, 3, 4), (EOS, 4, SUP),
-      (EOS, 2, BELOW), (5, 2, RIGHT), (EOS, 7, 5),
-  ]  # fmt: skip
-  for b in range(B):
-    ours = list(zip(nodes.words[b], nodes.parents[b], nodes.parent_words[b]))
-    assert ours[:8] == expected and ours[8:] == [(0, 0, 0)] * 4
-    assert nodes.real[b].tolist() == [True] * 8 + [False] * 4
-    assert nodes.relations[b, 1].tolist() == [True, True] + [False] * 4 + [True]
-    assert not nodes.relations[b, 4:].any()
-  endless = steered(variables, {SOS: (3, ()), 3: (3, ())})
-  assert written(12)(endless, memory).real.all()
-
-
-def test_written_trees_are_what_teacher_forcing_finds_likeliest(variables, result):
-  memory, _ = result
-  nodes = written(12)(variables, memory)
-  assert int(nodes.real.sum()) > 2 * B
-  out = jax.jit(functools.partial(MODEL.apply, method="decode"))(variables, nodes, memory)
-  real = np.asarray(nodes.real)
-  np.testing.assert_array_equal(out.words.argmax(-1)[real], nodes.words[real])
-  opens = real & np.asarray(nodes.words == STRUCT)
-  np.testing.assert_array_equal((out.relations > 0)[opens], nodes.relations[opens])
+def test_nodes_one_by_one_equal_teacher_forcing(variables, result):
+  """In rows that write different trees."""
+  memory, out = result
+  nodes = jax.device_get(ABOVE_FIRST)
+  advance = jax.jit(functools.partial(MODEL.apply, method="advance"))
+  shared, root = MODEL.apply(variables, memory, 2, method="begin")
+  trails = [root]
+  for i in range(N):
+    of_parent = lambda x: x[:, :1]
+    other = trails[min(i, 1)]  # the second row stays with the root and its first node
+    pair = jax.tree.map(lambda a, b: jnp.concatenate([of_parent(a), b[:, 1:]], 1),
+                        trails[nodes.parents[0, i]], other)  # fmt: skip
+    words = jnp.stack([jnp.asarray(nodes.parent_words[:, i]), jnp.full(B, SOS)], 1)
+    word_logits, relation_logits, trail = advance(variables, words, pair, shared)
+    trails.append(trail)
+    np.testing.assert_allclose(word_logits[:, 0], out.words[:, i], atol=1e-5)
+    np.testing.assert_allclose(relation_logits[:, 0], out.relations[:, i], atol=1e-5)
 
 
 def test_parameters_at_the_published_sizes():
