@@ -30,7 +30,8 @@ def attention_maps(
     written: words by record; of others there is nothing.
 
   Returns:
-    By record, with a map for each of the task's `step_names`; empty where several processes compute, since the others are not here.
+    By record, with a map for each of the task's `step_names`; empty where several processes
+    compute, since the others are not here.
   """
   if jax.process_count() > 1:
     return {}
