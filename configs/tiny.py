@@ -12,6 +12,7 @@ _SIZES = {
     "model.coverage_channels": 8,
     "model.counting": 8,
     "model.growth": 4,
+    "model.features": 16,
     "model.encoder_layers": (1, 1, 1),
     "data.batch": 8,
     "data.max_buckets": 1,
@@ -21,6 +22,7 @@ _SIZES = {
     "data.max_tokens": 24,
     "optim.warmup_steps": 2,
     "train.epochs": 2,
+    "reward.samples": 2,
     "decode.beam": 2,
     "decode.max_length": 12,
     "evaluate.batch": 8,
@@ -35,6 +37,6 @@ def tiny(config: ConfigDict) -> ConfigDict:
   small = config.copy_and_resolve_references()
   for key, value in _SIZES.items():
     section, _, leaf = key.rpartition(".")
-    if leaf in small[section]:
+    if leaf in small.get(section, {}):
       small[section][leaf] = value
   return small

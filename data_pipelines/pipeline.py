@@ -45,7 +45,8 @@ class LoadBatch(grain.transforms.Map):
   tokens int32 [b, T] (no specials, 0 behind the end; [b, T, n] where a token has n numbers),
   length int32 [b], record int32 [b], real bool [b] (False on filler). Records with features give
   features [b, h, w, D] and no image. Where pictures carry references, also references int32
-  [b, R, T] and reference_length int32 [b, R] (0 where there is none); tokens are then the first one.
+  [b, R, T] and reference_length int32 [b, R] (0 where there is none); tokens are then the first
+  one.
   """
 
   def __init__(

@@ -17,7 +17,6 @@ from data_pipelines.batching import Bucket
 from mmjax import experiment, features, sharding, splits, train_state
 from mmjax.checkpoint import CheckpointError, read_run
 from mmjax.config import ConfigError, check_same_run
-from mmjax.decode.beam_search import NEGATIVE
 from mmjax.metrics.registry import NotAvailableError
 from mmjax.report.evaluation import write_evaluation
 from mmjax.text.vocabulary import Vocabulary
@@ -25,22 +24,11 @@ from mmjax.text.vocabulary import Vocabulary
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-  """A picture's best hypothesis, and the others with their scores."""
+  """A picture's best hypothesis, and the others with their scores; or what the task has instead."""
 
-  words: list[str]
+  words: Any
   score: float
   others: list[tuple[list[str], float]]
-
-
-def best_first(decoded, row: int, task) -> list[tuple[list[str], float]]:
-  """Words and score of each hypothesis of a row of `Decoded` (host arrays), best first."""
-  there = np.array(decoded.scores[row] > NEGATIVE / 2)
-  there[0] = True  # there is always an answer
-  return [
-      (task.decode_words(decoded.tokens[row, i, : decoded.lengths[row, i]]),
-       float(decoded.scores[row, i]))
-      for i in np.flatnonzero(there)
-  ]  # fmt: skip
 
 
 class Evaluator:
@@ -67,7 +55,7 @@ class Evaluator:
     It is also one where one of `config.evaluate.metrics` cannot be computed here.
     """
     few = self.references[:8]  # CIDEr of one picture alone is 0
-    perfect = [texts[0].split() for texts in few]
+    perfect = self.task.perfect(few)
     try:
       worst, best = self.task.score([None] * len(few), few), self.task.score(perfect, few)
     except NotAvailableError as e:
@@ -114,7 +102,7 @@ class Evaluator:
   def _collect(self, step: int, decoded, out: list) -> None:
     for row, record in enumerate(self.plan[step].records):
       if record >= 0:
-        (words, score), *others = best_first(decoded, row, self.task)
+        (words, score), *others = self.task.outputs(decoded, row)
         out[record] = Prediction(words, score, others)
 
 

@@ -66,12 +66,17 @@ def make_task(config: ConfigDict, vocabulary: Vocabulary):
   try:
     model = models.build(config.model.name, len(vocabulary), **sizes)
     # Runs that were made before something was a key decode and score as ever.
-    options: dict[str, Any] = {"decode": DecodeOptions(**config.decode)}
+    options: dict[str, Any] = {"decode": DecodeOptions(**config.decode)} if config.decode else {}
     if "metrics" in config.evaluate:
       options["metrics"] = tuple(config.evaluate.metrics)
     if splits.has_captions(config):
       options["language"] = config.data.language
-      options["label_smoothing"] = config.train.label_smoothing
+      if config.train.label_smoothing:
+        options["label_smoothing"] = config.train.label_smoothing
+    options |= config.get("contrastive", {})
+    if "reward" in config:
+      options |= {k: v for k, v in config.reward.items() if k not in ("judge", "weights")}
+      options["reward_weights"] = tuple((k, w) for k, w in config.reward.weights.items() if w)
     return tasks.build(config.task, model=model, vocabulary=vocabulary, **options)
   except (TypeError, ValueError) as e:
     raise ConfigError(str(e)) from e

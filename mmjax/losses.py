@@ -2,7 +2,7 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from mmjax.text.vocabulary import PAD
 
@@ -30,3 +30,20 @@ def token_accuracy(
   real = targets != PAD
   right = (logits.argmax(-1) == targets) & real
   return right.sum(dtype=jnp.float32), real.sum(dtype=jnp.float32)
+
+
+def policy_gradient(
+    log_probs: Float[Array, "*B T"], advantages: Float[Array, "*B"], written: Bool[Array, "*B T"]
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+  """Sum of -advantage log p over the words that were written, and their number.
+
+  Its gradient is an estimate of that of -E[reward] (times the number of words), whatever baseline
+  that does not depend on the words is taken from the rewards. (Williams, 1992: REINFORCE.)
+
+  Args:
+    log_probs: of the words that were drawn.
+    advantages: reward less baseline of each text; no gradient goes through them.
+    written: True on the words of a text, its end included.
+  """
+  advantages = jax.lax.stop_gradient(advantages)[..., None]
+  return -jnp.where(written, advantages * log_probs, 0).sum(), written.sum(dtype=jnp.float32)

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from data_pipelines import pipeline
 from data_pipelines.batching import Plan
 from mmjax import config as configs
-from mmjax import experiment, features, optim, sharding, splits, train_state
+from mmjax import experiment, features, optim, rewarding, sharding, splits, train_state
 from mmjax.checkpoint import CheckpointError, Checkpoints, only_trainer, read_run, write_run
 from mmjax.evaluate import Evaluator
 from mmjax.progress import Progress
@@ -66,6 +66,7 @@ def _train(config: ConfigDict, workdir: Path) -> dict[str, float]:
     )
   task = experiment.make_task(config, vocabulary)
   split = splits.load_split(config, builder, config.data.train_split, task)
+  task = rewarding.attach(config, task, split.tokens, mesh)
   plan = split.plan(
       experiment.data_options(config, mesh, train=True),
       train=True,

@@ -1,15 +1,19 @@
 """Every experiment in configs/ builds, and its task and step fit together."""
 
+import dataclasses
 import math
 import pathlib
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
+from flax import linen as nn
 
 from configs.tiny import tiny
 from mmjax import config as configs
-from mmjax import experiment, train_state
+from mmjax import experiment, models, rewarding, train_state
+from mmjax.tasks import contrastive, self_critical
 from mmjax.text.vocabulary import Vocabulary
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -23,6 +27,15 @@ def parameters(tree) -> int:
   """How many there are, apart from those of a picture encoder, whose size is published."""
   own = {name: part for name, part in tree.items() if name != "encoder"}
   return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(own))
+
+
+def rewarded(task):
+  """A self-critical task with made-up references and an untrained judge."""
+  model = models.build("small_clip", len(WORDS), width=16, heads=2, layers=1)
+  shapes = jax.eval_shape(contrastive.Task(model, WORDS).init, jax.random.key(0))
+  variables = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), nn.unbox(shapes))
+  table = rewarding.reference_table([[[3, 4]], [[5]]])
+  return dataclasses.replace(task, table=table, judge=self_critical.Judge(model, variables))
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -40,6 +53,8 @@ def test_config(name):
   state = jax.eval_shape(lambda: train_state.create(task, rates, mesh, config.seed)[0])
   assert parameters(state.params) < parameters(full["params"]) / 10
 
+  if hasattr(task, "needs"):
+    task = rewarded(task)
   rows = config.data.batch
   photographs = (*config.data.canvas, 3) if config.data.texts else (32, 64, 1)
   batch = {
@@ -47,6 +62,8 @@ def test_config(name):
       "size": jnp.full((rows, 2), 32),
       "tokens": jnp.ones((rows, 8), jnp.int32),
       "length": jnp.full(rows, 8),
+      "references": jnp.ones((rows, 2, 8), jnp.int32),
+      "reference_length": jnp.full((rows, 2), 8),
       "record": jnp.arange(rows),
       "real": jnp.ones(rows, bool),
   }

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mmjax.losses import cross_entropy, token_accuracy
+from mmjax.losses import cross_entropy, policy_gradient, token_accuracy
 
 TARGETS = jnp.array([[[3, 1, 2, 0], [4, 2, 0, 0]], [[0, 0, 0, 0], [1, 1, 1, 1]]])
 LOGITS = jnp.asarray(np.random.default_rng(0).normal(0, 3, (*TARGETS.shape, 5)), jnp.float32)
@@ -51,3 +51,14 @@ def test_token_accuracy_counts_real_targets_that_are_likeliest():
   logits = logits.at[0, 0, 1].set(jnp.array([9.0, 0, 0, 0, 0]))  # one wrong
   right, weight = token_accuracy(logits, TARGETS)
   assert right == REAL - 1 and weight == REAL
+
+
+def test_policy_gradient_by_written_out_numbers():
+  """Chosen words' chances of two texts, the second cut off: seven words count."""
+  chances = jnp.array([[0.5, 0.2, 0.4, 0.9], [0.3, 0.6, 0.5, 0.1]])
+  written = jnp.array([[1, 1, 1, 0], [1, 1, 1, 1]], bool)
+  total, weight = policy_gradient(jnp.log(chances), jnp.array([0.3, -0.1]), written)
+  assert weight == 7
+  np.testing.assert_allclose(total / weight, 0.070660, atol=5e-6)
+  slope = jax.grad(lambda a: policy_gradient(jnp.log(chances), a, written)[0])(jnp.ones(2))
+  assert not np.asarray(slope).any()  # a reward has no gradient

@@ -21,7 +21,10 @@ from mmjax.convert.arrays import read_arrays
 from mmjax.convert.state_dict import WeightsError
 
 # Kinds of recorded files that are not called as the model is.
-MODELS = {"wap_densenet_attention": "dense_attention"}
+MODELS = {
+    "clip_reward": "clip_reward_captioner",
+    "wap_densenet_attention": "dense_attention",
+}
 TOLERANCE, SCORE_TOLERANCE = 1e-4, 1e-3  # largest differences in float32: values, search scores
 
 

@@ -15,8 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from mmjax.decode.bidirectional import Decoded, Normalise
-from mmjax.decode.left_to_right import left_to_right_search
+from mmjax.decode.bidirectional import Decoded
+from mmjax.decode.options import DecodeOptions, Normalise
+from mmjax.decode.search import search
 from mmjax.text import san_labels, vocabulary
 from mmjax.text.san_labels import EOS, RELATIONS, SOS, STRUCT, Row, TreeWords
 
@@ -55,7 +56,7 @@ def tree_search(
   """Beam search over trees, greedy with a beam of one.
 
   A score is the sum of the log-probabilities of words and of sets of relations, divided by the
-  number of actions as in `left_to_right_search`. STRUCT cannot be written where `max_depth` nodes
+  number of actions as in `search`. STRUCT cannot be written where `max_depth` nodes
   have chains to come, SOS and the relations' names nowhere.
 
   Args:
@@ -66,7 +67,7 @@ def tree_search(
     beam: hypotheses.
     max_length: most actions.
     max_depth: D.
-    length_penalty, normalise: as in `left_to_right_search`.
+    length_penalty, normalise: as in `search`.
 
   Returns:
     `beam` lists of actions a picture, best first; see `rows_of`.
@@ -80,14 +81,19 @@ def tree_search(
       left=jnp.zeros((batch, beam, max_depth), jnp.int32),
       height=jnp.zeros((batch, beam), jnp.int32),
   )
-  return left_to_right_search(
-      lambda actions, position, machine: _step(advance, words, actions, position, machine),
-      lambda length: start,
-      real,
+  options = DecodeOptions(
       beam=beam,
       max_length=max_length,
       length_penalty=length_penalty,
       normalise=normalise,
+      ban_unknown=False,
+  )
+  return search(
+      lambda actions, position, machine: _step(advance, words, actions, position, machine),
+      lambda length: start,
+      real,
+      options,
+      vocabulary.Vocabulary(()),  # actions are no words: no rule knows them
   )
 
 

@@ -14,7 +14,7 @@ from data_pipelines.batching import Options, Plan, round_up
 from data_pipelines.pipeline import LoadBatch, Records
 from data_pipelines.transforms import resize
 from mmjax import experiment, sharding, splits
-from mmjax.evaluate import best_first, load_trained
+from mmjax.evaluate import load_trained
 from mmjax.infer.pictures import PictureError, crop_to_ink, load_picture
 from mmjax.report.attention import Seen, attention_maps
 from mmjax.text.vocabulary import Vocabulary
@@ -93,7 +93,7 @@ class Predictor:
       decoded = jax.device_get(self.task.predict(self.variables, batch))
       for row, record in enumerate(plan[step].records):
         if record >= 0:
-          hypotheses = best_first(decoded, row, self.task)
+          hypotheses = self.task.outputs(decoded, row)
           words, score = hypotheses[0]
           others = tuple((self.task.text(w), s) for w, s in hypotheses[1:])
           answers[record] = Answer(self.task.text(words), score, tuple(words), others=others)

@@ -1,4 +1,4 @@
-"""CIDEr-D and BLEU on the device, as rewards of sampled captions inside a jitted step.
+"""CIDEr-D, BLEU and CLIPScore on the device, as rewards of sampled captions inside a jitted step.
 
 N-grams are compared word by word and looked up in a tree of sorted words, so that no two n-grams
 are ever taken for one, however large the vocabulary. Legend: B pictures, R sampled captions and M
@@ -15,7 +15,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Bool, Float, Int
 
-from mmjax.metrics import cider, ngrams
+from mmjax.metrics import cider, clipscore, ngrams
 
 
 @functools.partial(
@@ -146,6 +146,32 @@ def bleu(statistics: Float[Array, "*R 10"]) -> Float[Array, "*R 4"]:
   ratio = (statistics[..., 8:9] + 1e-15) / (statistics[..., 9:10] + 1e-9)
   brevity = jnp.minimum(1 - 1 / ratio, 0)
   return jnp.exp(jnp.cumsum(precision, -1) / jnp.arange(1, 5) + brevity)
+
+
+def clip_s(
+    pictures: Float[Array, "B E"], captions: Float[Array, "B R E"]
+) -> Float[Array, "B R"]:
+  """2.5 max(cos, 0) of pictures and captions, from unit vectors; see `clipscore.scores`."""
+  return clipscore.WEIGHT * jnp.maximum(jnp.einsum("be,bre->br", pictures, captions), 0)
+
+
+def ref_clip_s(
+    fit: Float[Array, "B R"],
+    captions: Float[Array, "B R E"],
+    references: Float[Array, "B M E"],
+    real: Bool[Array, "B M"],
+) -> Float[Array, "B R"]:
+  """`refclipscore_reward` of `clipscore.scores`: both of its parts are scaled by 2.5.
+
+  Args:
+    fit: of `clip_s`.
+    captions, references: unit vectors.
+    real: False where a picture has fewer than M references; each must have one.
+  """
+  near = jnp.einsum("bre,bme->brm", captions, references)
+  near = clipscore.WEIGHT * jnp.maximum(jnp.where(real[:, None], near, 0).max(-1), 0)
+  total = fit + near
+  return 2 * fit * near / jnp.where(total > 0, total, 1)
 
 
 def _matches(

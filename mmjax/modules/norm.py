@@ -1,4 +1,4 @@
-"""Batch normalisation that leaves padding out."""
+"""Normalisation: of batches, leaving padding out; of single rows as an early Transformer has it."""
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -63,3 +63,27 @@ class BatchNorm(nn.Module):
       mean, var = mean_of_run.value, var_of_run.value
     factor = scale / jnp.sqrt(var + self.epsilon)
     return (x * factor + (bias - mean * factor)).astype(self.dtype)
+
+
+class UnbiasedLayerNorm(nn.Module):
+  """scale (x - mean) / (deviation + epsilon) + bias, the deviation of a sample: over D - 1.
+
+  Not the usual layer norm, whose deviation is over D and whose epsilon is added to the variance.
+
+  Reference: Rush, 2018, The annotated transformer.
+  """
+
+  epsilon: float = 1e-6
+  dtype: DTypeLike = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: Float[Array, "*B D"]) -> Float[Array, "*B D"]:
+    width = x.shape[-1]
+    scale = self.param("scale", partitioned(nn.initializers.ones, "norm"), (width,))
+    bias = self.param("bias", partitioned(nn.initializers.zeros, "norm"), (width,))
+    wide = x.astype(jnp.float32)
+    centred = wide - wide.mean(-1, keepdims=True)
+    variance = (centred**2).sum(-1, keepdims=True) / (width - 1)
+    # The gradient of a root at 0 is infinite; a constant row has no deviation.
+    deviation = jnp.sqrt(jnp.where(variance > 0, variance, 1)) * (variance > 0)
+    return (scale * centred / (deviation + self.epsilon) + bias).astype(self.dtype)

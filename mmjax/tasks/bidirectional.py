@@ -54,8 +54,8 @@ class Task(recognition.Task):
         length_penalty=options.length_penalty,
         normalise=options.normalise,
         constraints=[
-            rule_of(options, self.vocabulary, stop, backward=backward)
-            for backward, stop in enumerate(STOPS)
+            rule_of(options, self.vocabulary, STOPS[0]),
+            rule_of(options, self.vocabulary, STOPS[1], backward=True),
         ],
         accept=accept,
     )

@@ -13,6 +13,7 @@ from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int
 
 from mmjax import losses
+from mmjax.decode.beam_search import NEGATIVE
 from mmjax.decode.bidirectional import Decoded, frame
 from mmjax.decode.options import DecodeOptions
 from mmjax.decode.search import rule_of, search
@@ -91,6 +92,16 @@ class Task:
   def decode_words(self, tokens: Sequence[int]) -> list[str]:
     """The words of a decoded hypothesis."""
     return self.vocabulary.decode(tokens)
+
+  def outputs(self, decoded: Decoded, row: int) -> list[tuple[list[str], float]]:
+    """Words and score of each hypothesis of a row (of host arrays), best first; one at least."""
+    there = np.array(decoded.scores[row] > NEGATIVE / 2)
+    there[0] = True
+    return [
+        (self.decode_words(decoded.tokens[row, i, : decoded.lengths[row, i]]),
+         float(decoded.scores[row, i]))
+        for i in np.flatnonzero(there)
+    ]  # fmt: skip
 
   def step_names(self, words: Sequence[str]) -> list[str]:
     """What is written at each step of `attention`."""
@@ -198,6 +209,10 @@ class Task:
     height, width = batch["image"].shape[1:3]
     stride = round((height * width / cells) ** 0.5)
     return height // stride, width // stride
+
+  def perfect(self, references: Sequence[Sequence[str]]) -> list[list[str]]:
+    """The words that the best of models would write, of prepared texts."""
+    return [texts[0].split() for texts in references]
 
   def text(self, words: Sequence[str]) -> str:
     """What a reader gets for `words`."""

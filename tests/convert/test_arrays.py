@@ -30,6 +30,13 @@ class Call:
 
 
 @dataclasses.dataclass(frozen=True)
+class Source:
+  """A class of modules with its source, as PyTorch before 1.6 stored it."""
+
+  of: Name
+
+
+@dataclasses.dataclass(frozen=True)
 class Storage:
   kind: str
   key: str
@@ -50,6 +57,7 @@ class TorchPickler(pickle._Pickler):  # the Python one: its C twin imports each 
     if obj.state is not None:
       self.save(obj.state)
       self.write(pickle.BUILD)
+    self.memoize(obj)
 
   dispatch[Name] = save_name
   dispatch[Call] = save_call
@@ -59,6 +67,8 @@ class TorchPickler(pickle._Pickler):  # the Python one: its C twin imports each 
     self.storages = {}
 
   def persistent_id(self, obj):
+    if isinstance(obj, Source):
+      return ("module", obj.of, f"{obj.of.module}.py", "class ...")
     if not isinstance(obj, Storage):
       return None
     self.storages[obj.key] = obj
@@ -210,6 +220,40 @@ def test_place_of_the_state_dict_and_parameters(tmp_path):
   for top in ({"model": weights}, weights, {"state_dict": weights}):
     arrays = read_arrays(write_zip(tmp_path / "a.pth", top))
     np.testing.assert_array_equal(arrays["w"], [1, 1])
+
+
+def module(name, children=(), buffers=(), **parameters):
+  """A whole module of a class `models.{name}`; classes of PyTorch come without a source."""
+  of = Name("models", name) if name[0] == "D" else Name("torch.nn.modules", name)
+  ordered = lambda items: Call(ORDERED, (list(map(list, dict(items).items())),))
+  state = {
+      "training": True,
+      "_parameters": ordered(parameters),
+      "_buffers": ordered(buffers),
+      "_backward_hooks": ordered(()),
+      "_modules": ordered(children),
+  }
+  return Call(Source(of) if of.module == "models" else of, (), state)
+
+
+@WRITERS
+def test_whole_modules_give_their_state_dicts(tmp_path, write):
+  values = [vector(str(i), np.full(2, i, F32)) for i in range(5)]
+  norm = module("BatchNorm", buffers={"running_mean": values[0]}, weight=values[1], bias=None)
+  layers = module("Sequential", {"0": norm, "3": module("Linear", weight=values[2]), "4": None})
+  decoder = module("Decoder", {"net": layers, "same": norm}, scale=values[3])
+  top = {"epoch": 3, "encoder": module("Linear", weight=values[4]), "decoder": decoder, "best": 0.5}
+  arrays = read_arrays(write(tmp_path / "a.tar", top))
+  assert {k: v.tolist() for k, v in arrays.items()} == {
+      "encoder.weight": [4, 4],
+      "decoder.scale": [3, 3],
+      "decoder.net.0.weight": [1, 1],
+      "decoder.net.0.running_mean": [0, 0],
+      "decoder.net.3.weight": [2, 2],
+  }
+  assert read_arrays(write(tmp_path / "b.pt", decoder)).keys() == {
+      k.removeprefix("decoder.") for k in arrays if k.startswith("decoder.")
+  }
 
 
 @WRITERS

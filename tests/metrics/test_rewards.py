@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmjax.metrics import bleu, cider, rewards
+from mmjax.metrics import bleu, cider, clipscore, rewards
 
 B, R, M, T, U = 2, 2, 3, 9, 7
 cider_d = jax.jit(rewards.cider_d)
@@ -86,6 +86,21 @@ def test_no_transfer_and_one_trace():
   assert len(traces) == 1
   assert score.item() == pytest.approx(10)
   assert bleus.ravel() == pytest.approx([1] * 4)
+
+
+def test_clip_scores_equal_the_hosts():
+  random = np.random.default_rng(0)
+  unit = lambda *shape: (lambda x: x / np.linalg.norm(x, axis=-1, keepdims=True))(
+      random.normal(size=shape))
+  pictures, captions, given = unit(2, 4), unit(2, 5, 4), unit(2, 3, 4)
+  real = np.array([[True, False, False], [True, True, True]])
+  fit = rewards.clip_s(jnp.asarray(pictures), jnp.asarray(captions))
+  both = rewards.ref_clip_s(fit, jnp.asarray(captions), jnp.asarray(given), jnp.asarray(real))
+  for b, r in np.ndindex(2, 5):
+    host = clipscore.scores(pictures[b], captions[b, r], given[b][real[b]])
+    assert fit[b, r] == pytest.approx(host["clipscore"], abs=1e-5)
+    assert both[b, r] == pytest.approx(host["refclipscore_reward"], abs=1e-5)
+  assert (np.asarray(fit) == 0).any() and (np.asarray(both) > 0).any()
 
 
 def test_a_table_of_nothing_is_refused():

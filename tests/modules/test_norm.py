@@ -1,11 +1,11 @@
-"""Batch normalisation by written-out numbers, and with padding left out."""
+"""Normalisation by written-out numbers, and of batches with padding left out."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from mmjax.modules.norm import BatchNorm
+from mmjax.modules.norm import BatchNorm, UnbiasedLayerNorm
 
 X = jnp.array([1, 2, 3, 4], jnp.float32).reshape(1, 2, 2, 1)  # mean 2.5, variance 1.25 or 5 / 3
 VARIABLES = {
@@ -71,3 +71,14 @@ def test_fresh_variables_are_the_identity():
   np.testing.assert_allclose(y, X, atol=1e-4)
   np.testing.assert_array_equal(variables["batch_stats"]["mean"], [0])
   np.testing.assert_array_equal(variables["batch_stats"]["var"], [1])
+
+
+def test_the_deviation_is_that_of_a_sample():
+  """(1, 2, 3, 6): mean 3, deviation sqrt(14 / 3); the usual layer norm would give -1.0690, ..."""
+  norm = UnbiasedLayerNorm()
+  x = jnp.array([1.0, 2.0, 3.0, 6.0])
+  variables = nn.unbox(norm.init(jax.random.key(0), x))
+  y = norm.apply(variables, x)
+  np.testing.assert_allclose(y, [-0.9258, -0.4629, 0, 1.3887], atol=1e-4)
+  slope = jax.grad(lambda x: norm.apply(variables, x)[0])(jnp.full(4, 2.0))
+  assert np.isfinite(slope).all()  # no deviation at all

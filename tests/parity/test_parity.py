@@ -32,12 +32,21 @@ OUTPUTS = {
         "can_small",
         "encoder counts word_logits word_loss counting_loss greedy_logits greedy_alphas",
     ),
+    "clip_reward": (
+        "clip_reward_transformer_small",
+        "log_probs greedy_seq greedy_log_probs reinforce_loss beam_seq beam_score",
+    ),
     "wap_densenet_attention": ("wap_densenet_attention", "log_probs alphas"),
     "san": (
         "san_small",
         "encoder word_logits struct_logits parent_logits word_alphas parent_alphas"
         " word_loss struct_loss parent_loss kl_loss",
     ),
+    "show_attend_tell": (
+        "sat_decoder_small",
+        "logits alphas beam0_seq beam0_score beam1_seq beam1_score beam2_seq beam2_score",
+    ),
+    "caption_transformer": ("transformer_captioner_small", "logits"),
 }
 
 
