@@ -181,20 +181,23 @@ def evaluate(
     words = [p.words if p else None for p in predictions]
     details = evaluator.task.details(words, evaluator.references)
     _write(folder, evaluator, predictions, scores, details)
-    write_evaluation(
-        folder,
-        workdir,
-        evaluator,
-        variables,
-        predictions,
-        scores,
-        details,
-        title=f"{config.model.name} on {config.data.name}, {split}",
-        subtitle=f"checkpoint of step {at}; beam {config.decode.beam}; {len(predictions)} pictures"
-        + (f", {dropped} {_why_dropped(evaluator.split)} and counted as wrong" if dropped else ""),
-        count=config.evaluate.report_samples,
-        notes={"workdir": str(workdir), **experiment.versions()},
-    )
+    if hasattr(evaluator.task, "text"):  # others, as the contrastive one, write nothing to show
+      about = f"checkpoint of step {at}; beam {config.decode.beam}; {len(predictions)} pictures"
+      if dropped:
+        about += f", {dropped} {_why_dropped(evaluator.split)} and counted as wrong"
+      write_evaluation(
+          folder,
+          workdir,
+          evaluator,
+          variables,
+          predictions,
+          scores,
+          details,
+          title=f"{config.model.name} on {config.data.name}, {split}",
+          subtitle=about,
+          count=config.evaluate.report_samples,
+          notes={"workdir": str(workdir), **experiment.versions()},
+      )
   return scores
 
 

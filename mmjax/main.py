@@ -142,7 +142,8 @@ def main(argv: list[str]) -> None:
       for name, value in scores.items():
         print(f"{name:24s} {value:.4f}" if isinstance(value, float) else f"{name:24s} {value}")
       folder = Path(_WORKDIR.value) / "evaluate" / (_SPLIT.value or config.evaluate.split)
-      print(f"\n{samples(folder / 'predictions.jsonl')}\n\nreport: {folder / 'report.html'}")
+      if shown := samples(folder / "predictions.jsonl"):
+        print(f"\n{shown}\n\nreport: {folder / 'report.html'}")
     else:
       inputs, step = [_INPUT.value], _CHECKPOINT.value
       sys.exit(api.print_predictions(config, _WORKDIR.value, inputs, step, _OUTPUT.value))

@@ -78,8 +78,8 @@ def _common(workdirs: Sequence[Path], scores: Sequence[dict], split: str) -> str
   remedy = "python -m mmjax.main --workdir={} --mode=evaluate" + (f" --split={split}" * bool(split))
   for workdir, found in zip(workdirs, scores):
     if not found or (split and split not in found):
-      what = f"of {split!r}, only of {', '.join(found)}" if found else ""
-      raise RunError(f"{workdir} holds no evaluation {what}; run {remedy.format(workdir)}")
+      what = f" of {split!r}, only of {', '.join(found)}" if found else ""
+      raise RunError(f"{workdir} holds no evaluation{what}; run {remedy.format(workdir)}")
   common = [s for s in scores[0] if all(s in found for found in scores)]
   if not common:
     each = "; ".join(f"{w}: {', '.join(f)}" for w, f in zip(workdirs, scores))

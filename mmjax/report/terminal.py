@@ -11,9 +11,10 @@ def samples(predictions: Path, count: int = 8) -> str:
   """Evenly spaced rows of a `predictions.jsonl`.
 
   Of a formula, what stands there, and what was read if wrong; of a photograph, its CIDEr, the
-  caption, and the first one by people.
+  caption, and the first one by people; nothing where the task writes no texts.
   """
   rows = [json.loads(line) for line in predictions.read_text(encoding="utf-8").splitlines()]
+  rows = [row for row in rows if "hypothesis" in row]
   count = min(count, len(rows))
   lines = []
   for i in range(count):

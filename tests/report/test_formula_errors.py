@@ -4,7 +4,14 @@ from hypothesis import strategies as st
 
 from mmjax.metrics.edit import edit_distance
 from mmjax.report.formula_errors import (
-  NOTHING, Rate, aligned, by_length, by_structure, confusions, structures)
+  NOTHING,
+  Rate,
+  aligned,
+  by_length,
+  by_structure,
+  confusions,
+  structures,
+)
 
 
 @pytest.mark.parametrize("formula, kinds", [

@@ -31,3 +31,7 @@ def test_samples_are_spread_evenly(tmp_path):
   rows = [{"reference": str(i), "hypothesis": str(i), "distance": 0} for i in range(100)]
   shown = samples(written(tmp_path, rows), count=4).splitlines()
   assert shown == ["right  12", "right  37", "right  62", "right  87"]
+
+
+def test_what_writes_no_texts_shows_none(tmp_path):
+  assert samples(written(tmp_path, [{"references": ["a"], "cosines": [0.5]}])) == ""
