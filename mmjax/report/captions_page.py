@@ -16,6 +16,7 @@ from mmjax.report.overlay import heat
 from mmjax.report.word_errors import WordErrors, differences
 from mmjax.report.wording import format_value, label
 from mmjax.text import captions
+from mmjax.text.word_classes import word_class
 
 GROUPS = ("worst", "between", "best")
 _PHOTO_BOX = (340, 340)  # width, height that photographs are shrunk to
@@ -86,7 +87,8 @@ def write_report(folder: Path, report: Report) -> Path:
     report.samples, lambda s, seen: card(s, seen, report.language), attention)
   shown = {s.id: f"#{anchor(s.id)}" for s in report.samples[:len(cards)]}
   said = """Words that no reference has are <mark class="wrong">dashed</mark>; words of most
-references that were not written are <mark class="missed">underlined</mark>."""
+references that were not written are <mark class="missed">underlined</mark>; function words are
+left alone."""
   groups = {g: sum(s.group == g for s in report.samples[:len(cards)]) for g in GROUPS}
   sections = (
     document.score_section(report.scores, report.unit),
@@ -105,6 +107,8 @@ def card(sample: Sample, seen: str, language: str) -> str:
     sample.words, [split(text) for text in sample.references], language)
   if not sample.references:
     extra = []
+  bare = lambda words: [w for w in words if word_class(w, language) != "function word"]
+  extra, missed = bare(extra), bare(missed)
   if sample.hypothesis is None:
     written, badge = '<span class="quiet">nothing</span>', "no answer"
   else:

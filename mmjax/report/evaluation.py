@@ -45,9 +45,10 @@ def chosen_captions(values: Sequence[float], count: int) -> dict[int, str]:
   worst = (count - between + 1) // 2
   best = count - between - worst
   middle = order[worst : len(order) - best]
+  inside = [middle[(2 * k + 1) * len(middle) // (2 * between)] for k in range(between)]
   return (
     dict.fromkeys(order[:worst], "worst")
-    | dict.fromkeys(_spread(middle, between), "between")
+    | dict.fromkeys(inside, "between")
     | dict.fromkeys(order[: len(order) - best - 1 : -1] if best else [], "best"))
 
 

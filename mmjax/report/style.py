@@ -91,7 +91,8 @@ code { font: 13px ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mo
 .tables table { width: 100%; font-size: 14px; }
 .tables th, .tables td { padding-top: 3px; padding-bottom: 3px; }
 .prose { text-align: left; }
-.id { display: inline-block; max-width: 120px; overflow: hidden; text-overflow: ellipsis;
+.prose:has(.id) { white-space: nowrap; }
+.id { display: inline-block; max-width: 92px; overflow: hidden; text-overflow: ellipsis;
   white-space: nowrap; vertical-align: bottom; font-size: 12px; color: var(--quiet); }
 a.id { color: var(--accent); }
 footer div { display: flex; flex-wrap: wrap; gap: 0 16px; padding: 5px 0; font-size: 14px;
