@@ -86,8 +86,10 @@ def _samples(
     predictor: Predictor, paths: Sequence[Path], answers: Sequence[Answer]
 ) -> list[Sample]:
   read = [i for i in range(len(paths)) if not answers[i].error]
-  pictures = {i: predictor.prepared(paths[i]) for i in read}
   first = read[:_MOST_ATTENTION]
+  pictures = {i: predictor.prepared(paths[i]) for i in first}
+  for i in read[_MOST_ATTENTION:]:
+    pictures[i] = document.shrunk(predictor.prepared(paths[i]), document.PICTURE_BOX)
   looks = predictor.attention([pictures[i] for i in first], [answers[i].words for i in first])
   seen = {first[n]: look for n, look in looks.items()}
   out: list[Sample] = []

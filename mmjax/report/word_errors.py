@@ -26,6 +26,7 @@ class WordErrors:
   """Words that are wrong in a split, with the pictures.
 
   Attributes:
+    language: of the words.
     pictures: that were compared: they have a hypothesis, and references.
     extra: words written that no reference of the picture has, by class.
     missed: words in most references of a picture that were not written, by class.
@@ -33,6 +34,7 @@ class WordErrors:
       picture; which of several stands for which nobody knows, so all pairs count.
   """
 
+  language: str
   pictures: int
   extra: Mapping[str, Found]
   missed: Mapping[str, Found]
@@ -92,7 +94,7 @@ def word_errors(
       for other in lacking:
         if of_class[word] == of_class[other] and of_class[word] in _CONTENT:
           swapped[word, other].append(id)
-  return WordErrors(pictures, extra, missed, swapped)
+  return WordErrors(language, pictures, extra, missed, swapped)
 
 
 def section(errors: WordErrors, shown: Mapping[str, str]) -> str:
@@ -103,30 +105,33 @@ def section(errors: WordErrors, shown: Mapping[str, str]) -> str:
   """
   if not any(errors.extra.values()) and not any(errors.missed.values()):
     return ""
+  word = lambda text: f'<span lang="{errors.language}">{escape(text)}</span>'
   pairs = sorted(errors.swapped.items(), key=lambda pair: (-len(pair[1]), pair[0]))
   swapped = document.table(
     ("Written", "pictures", "stands in most references", "for example"),
-    [(escape(a), str(len(ids)), escape(b), _examples(ids, shown))
+    [(word(a), str(len(ids)), word(b), _examples(ids, shown))
      for (a, b), ids in pairs[:_SHOWN_PAIRS]], prose=2)
   return f"""<section><h2>Words</h2>
 <p class="quiet">Of {errors.pictures:,} pictures. Classes of words are a rough guess, by lists or a
 dictionary; a word may be right though no reference has it.</p>
 <div class="tables">
-<div><h3>Written, but in no reference</h3>{_table(errors.extra, shown)}</div>
-<div><h3>In most references, but not written</h3>{_table(errors.missed, shown)}</div>
+<div><h3>Written, but in no reference</h3>{_table(errors.extra, word, shown)}</div>
+<div><h3>In most references, but not written</h3>{_table(errors.missed, word, shown)}</div>
 {f'<div class="wide"><h3>One for another</h3>{swapped}</div>' if pairs else ""}
 </div>
 </section>"""
 
 
-def _table(found: Mapping[str, Found], shown: Mapping[str, str]) -> str:
+def _table(
+    found: Mapping[str, Found], word: Callable[[str], str], shown: Mapping[str, str]
+) -> str:
   rows = []
   for name in CLASSES:
     words = sorted(found[name].items(), key=lambda pair: (-len(pair[1]), pair[0]))
     total = sum(len(ids) for _, ids in words)
-    for i, (word, ids) in enumerate(words[:_SHOWN]):
+    for i, (text, ids) in enumerate(words[:_SHOWN]):
       heading = f'{PLURALS[name]} <span class="quiet">{total:,}</span>' if not i else ""
-      rows.append((heading, str(len(ids)), escape(word), _examples(ids, shown)))
+      rows.append((heading, str(len(ids)), word(text), _examples(ids, shown)))
   return document.table(("Class", "pictures", "word", "for example"), rows, prose=2)
 
 
