@@ -29,6 +29,7 @@ _SIZES = {
     "evaluate.max_buckets": 1,
     "evaluate.every_epochs": 1,
     "log.every_steps": 1,
+    "mesh.data": -1,
 }
 
 

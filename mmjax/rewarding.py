@@ -37,7 +37,7 @@ def attach(
       "judge": lambda: load_judge(config, task.vocabulary, mesh),
       "start": lambda: _starting_policy(config, task, mesh),
   }
-  found = {name: make[name]() for name in getattr(task, "needs", ())}
+  found = {name: make[name]() for name in getattr(task, "judged_by", ())}
   return dataclasses.replace(task, **found) if found else task
 
 

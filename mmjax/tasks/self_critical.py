@@ -95,7 +95,7 @@ class Task(captioning.Task):
       raise ValueError(f"temperature is {self.temperature}; give a number above 0")
 
   @property
-  def needs(self) -> tuple[str, ...]:
+  def judged_by(self) -> tuple[str, ...]:
     """Which of the fields `table`, `judge` and `start` training uses."""
     names = {name for name, _ in self.reward_weights}
     needed = {
@@ -105,7 +105,7 @@ class Task(captioning.Task):
 
   def loss(self, params, model_state, batch: dict[str, Array], key: jax.Array):
     """-sum(advantage log p) of drawn captions; (sum, (weight, metrics, model state))."""
-    missing = [name for name in self.needs if getattr(self, name) is None]
+    missing = [name for name in self.judged_by if getattr(self, name) is None]
     if missing:
       raise ValueError(f"a self-critical step needs {', '.join(missing)}; see mmjax.rewarding")
     if "references" not in batch:

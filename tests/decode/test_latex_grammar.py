@@ -16,12 +16,6 @@ from mmjax.text.vocabulary import EOS, SOS, Vocabulary
 from tests.decode import toy
 
 LENGTH = 20
-<<<<<<< .merge_file_W0JoDW
-JOINED = Vocabulary(tuple(
-    [r"x", r"2", r"+", r"'", r"{", r"}", r"[", r"]", r"^", r"_", r"\sp", r"\sb", r"\frac", r"\sqrt", r"\hat", r"\makebox", r"\limits", r"\over", r"\atop", r"&", r"\\", r"\begin{array}", r"\end{array}", r"\begin{matrix}", r"\end{matrix}", r"\begin{lonely}", r"l", r"c", r"|", r"\left(", r"\right)", r"\leftarrow", r"\raisebox", r"\buildrel", r"<unk>"]
-))  # fmt: skip
-BARE = Vocabulary(tuple([r"x", r"(", r")", r".", r"{", r"}", r"^", r"_", r"\sqrt", r"\left", r"\right", r"[", r"\begin", r"\end"]))
-=======
 
 
 def words_of(text):
@@ -34,7 +28,6 @@ JOINED = words_of(
     r" \leftarrow \raisebox \buildrel <unk>"
 )
 BARE = words_of(r"x ( ) . { } ^ _ \sqrt \left \right [ \begin \end")
->>>>>>> .merge_file_zBX4Ma
 
 
 def is_formula(words):
@@ -93,11 +86,7 @@ def accepted(vocabulary, texts, length, most=None):
 
 def test_random_words_are_accepted_if_and_only_if_they_are_a_formula():
   """Of few words, so that many of the texts are."""
-<<<<<<< .merge_file_W0JoDW
-  vocabulary = Vocabulary(tuple([r"x", r"{", r"}", r"[", r"]", r"^", r"_", r"'", r"\frac", r"\sqrt", r"\over", r"\left(", r"\right)"]))
-=======
   vocabulary = words_of(r"x { } [ ] ^ _ ' \frac \sqrt \over \left( \right)")
->>>>>>> .merge_file_zBX4Ma
   rng = np.random.default_rng(0)
   texts = [rng.choice(vocabulary.words, rng.integers(0, 8)).tolist() for _ in range(5_000)]
   expected = np.array([is_formula(words) for words in texts])

@@ -12,6 +12,7 @@ from configs.crohme import san_small
 from configs.tiny import tiny
 from data_pipelines.pipeline import LoadBatch
 from mmjax import api, experiment, models, sharding, tasks, train_state
+from mmjax.decode.options import DecodeOptions
 from mmjax.tasks import syntax_tree
 from mmjax.text import latex_tree
 from mmjax.text.vocabulary import UnknownWordError, Vocabulary
@@ -21,7 +22,7 @@ VOCABULARY = Vocabulary.from_words(WORDS)
 SIZES = dict(hidden=32, embedding=24, attention=16, coverage_channels=4, growth=4,
              encoder_layers=(1, 1), dropout=0.0, encoder_dropout=0.0)  # fmt: skip
 MODEL = models.build("san", len(VOCABULARY), mask_features=True, **SIZES)
-TASK = syntax_tree.Task(MODEL, VOCABULARY, beam=2, max_length=20)
+TASK = syntax_tree.Task(MODEL, VOCABULARY, DecodeOptions(beam=2, max_length=20))
 TEXTS = ["a", r"\frac { a } { b } c", "a ^ { b }", "c c _ { b } ^ { a } b"]
 
 
