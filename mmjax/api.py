@@ -22,6 +22,7 @@ from mmjax.convert.state_dict import WeightsError
 from mmjax.evaluate import evaluate as _evaluate
 from mmjax.infer.pictures import PictureError, expand_inputs
 from mmjax.infer.predictor import Predictor
+from mmjax.report.predictions import write_predictions
 from mmjax.text.vocabulary import UnknownWordError
 from mmjax.train import PREEMPTED, Diverged, Preempted
 from mmjax.train import train as _train
@@ -103,19 +104,27 @@ def load_predictor(
 
 
 def print_predictions(
-    config: ConfigDict, workdir: str | Path, inputs: list[str], step: int | None = None
-) -> int:
+    config: ConfigDict, workdir: str | Path, inputs: list[str], step: int | None = None,
+    output: str | Path = "",
+) -> int:  # fmt: skip
   """Prints `file<TAB>score<TAB>text` for every picture; problems go to standard error.
+
+  The folder `output`, by default `<workdir>/predict`, gets the same as `predictions.jsonl`, with
+  further hypotheses, and as a page; see `mmjax.report.predictions`.
 
   Returns:
     Exit code: 0 if every picture was answered, 1 otherwise.
   """
   paths = expand_inputs(inputs)
-  failed = 0
-  for path, answer in zip(paths, load_predictor(workdir, config, step).predict(paths)):
+  predictor = load_predictor(workdir, config, step)
+  folder = Path(output) if output else Path(workdir) / "predict"
+  folder.mkdir(parents=True, exist_ok=True)  # what cannot be written must not wait for the answers
+  answers = predictor.predict(paths)
+  for path, answer in zip(paths, answers):
     if answer.error:
-      failed += 1
       print(f"error: {answer.error}", file=sys.stderr)
     else:
       print(f"{path}\t{answer.score:.4f}\t{answer.text}", flush=True)
-  return 1 if failed else 0
+  lines, page = write_predictions(folder, predictor, paths, answers)
+  print(f"predictions: {lines}\npage: {page}", file=sys.stderr)
+  return 1 if any(answer.error for answer in answers) else 0

@@ -178,22 +178,26 @@ def evaluate(
   if jax.process_index() == 0:
     folder = workdir / "evaluate" / split
     folder.mkdir(parents=True, exist_ok=True)
-    _write(folder, evaluator, predictions, scores)
-    if splits.has_captions(config):
-      return scores
-    write_evaluation(
-        folder,
-        workdir,
-        evaluator,
-        variables,
-        predictions,
-        scores,
-        title=f"{config.model.name} on {config.data.name}, {split}",
-        subtitle=f"checkpoint of step {at}; beam {config.decode.beam}; {len(predictions)} pictures"
-        + (f", {dropped} {_why_dropped(evaluator.split)} and counted as wrong" if dropped else ""),
-        count=config.evaluate.report_samples,
-        notes={"workdir": str(workdir), **experiment.versions()},
-    )
+    words = [p.words if p else None for p in predictions]
+    details = evaluator.task.details(words, evaluator.references)
+    _write(folder, evaluator, predictions, scores, details)
+    if hasattr(evaluator.task, "text"):  # others, as the contrastive one, write nothing to show
+      about = f"checkpoint of step {at}; beam {config.decode.beam}; {len(predictions)} pictures"
+      if dropped:
+        about += f", {dropped} {_why_dropped(evaluator.split)} and counted as wrong"
+      write_evaluation(
+          folder,
+          workdir,
+          evaluator,
+          variables,
+          predictions,
+          scores,
+          details,
+          title=f"{config.model.name} on {config.data.name}, {split}",
+          subtitle=about,
+          count=config.evaluate.report_samples,
+          notes={"workdir": str(workdir), **experiment.versions()},
+      )
   return scores
 
 
@@ -202,11 +206,9 @@ def _why_dropped(split: splits.Split) -> str:
   return f"over the size limits{beyond}"
 
 
-def _write(folder: Path, evaluator: Evaluator, predictions, scores: dict[str, float]) -> None:
+def _write(folder: Path, evaluator: Evaluator, predictions, scores, details) -> None:
   (folder / "scores.json").write_text(json.dumps(scores, indent=1) + "\n")
   split = evaluator.split
-  details = evaluator.task.details([p.words if p else None for p in predictions],
-                                   evaluator.references)  # fmt: skip
   with open(folder / "predictions.jsonl", "w") as lines:
     for i, (p, texts) in enumerate(zip(predictions, split.references)):
       row = {

@@ -5,7 +5,7 @@ r"""Train, evaluate and use models that look at an image and write a sequence.
   python -m mmjax.main --workdir=W --mode=evaluate [--split=test_2014]
       decodes a split, prints its scores, writes a report
   python -m mmjax.main --workdir=W --mode=predict --input=a.png,b.png
-      writes LaTeX and a score for pictures or folders of pictures
+      writes LaTeX or captions with a score for pictures or folders of pictures, and a page
 
 Any key of the config changes with --config.KEY=VALUE, e.g. --config.optim.lr=0.1;
 configs/base.py lists the keys with a line on each.
@@ -39,6 +39,9 @@ _CHECKPOINT = flags.DEFINE_integer(
     "checkpoint", None, "evaluate, predict: step; default the best by validation."
 )
 _INPUT = flags.DEFINE_string("input", "", "predict: pictures or folders, comma-separated.")
+_OUTPUT = flags.DEFINE_string(
+    "output", "", "predict: folder of the files; default <workdir>/predict."
+)
 _COORDINATOR = flags.DEFINE_string(
     "coordinator", "", "host:port of process 0 when several processes train one model."
 )
@@ -47,7 +50,12 @@ _PROCESS = flags.DEFINE_integer("process", 0, "Number of this process, from 0.")
 _DISTRIBUTED = flags.DEFINE_bool(
     "distributed", False, "Find the other processes by itself (TPU pod, Slurm)."
 )
-_MODES = {"input": ["predict"], "split": ["evaluate"], "checkpoint": ["evaluate", "predict"]}
+_MODES = {
+    "input": ["predict"],
+    "output": ["predict"],
+    "split": ["evaluate"],
+    "checkpoint": ["evaluate", "predict"],
+}
 _STORED = Path(__file__).with_name("stored.py")  # a config file: that of a workdir
 
 
@@ -134,9 +142,11 @@ def main(argv: list[str]) -> None:
       for name, value in scores.items():
         print(f"{name:24s} {value:.4f}" if isinstance(value, float) else f"{name:24s} {value}")
       folder = Path(_WORKDIR.value) / "evaluate" / (_SPLIT.value or config.evaluate.split)
-      print(f"\n{samples(folder / 'predictions.jsonl')}\n\nreport: {folder / 'report.html'}")
+      if shown := samples(folder / "predictions.jsonl"):
+        print(f"\n{shown}\n\nreport: {folder / 'report.html'}")
     else:
-      sys.exit(api.print_predictions(config, _WORKDIR.value, [_INPUT.value], _CHECKPOINT.value))
+      inputs, step = [_INPUT.value], _CHECKPOINT.value
+      sys.exit(api.print_predictions(config, _WORKDIR.value, inputs, step, _OUTPUT.value))
   except api.Preempted as e:
     print(e, file=sys.stderr)
     _leave(api.PREEMPTED)

@@ -13,7 +13,7 @@ from mmjax.evaluate import Evaluator, load_trained
 from mmjax.metrics.__main__ import main as metrics
 from mmjax.metrics.exprate import exprate
 from mmjax.metrics.registry import METRICS
-from mmjax.report.evaluation import attention_maps
+from mmjax.report.attention import attention_maps
 
 
 @pytest.fixture(scope="module")
@@ -74,11 +74,12 @@ def test_attention_is_a_distribution_over_the_cells_of_the_picture(trained, tiny
   task, variables, *_ = load_trained(tiny_config, trained, None, mesh)
   builder = splits.open_dataset(tiny_config)
   evaluator = Evaluator(tiny_config, builder, "validation", task, mesh)
-  written = {i: p for i, p in enumerate(evaluator.run(variables)[1]) if p}
-  seen = attention_maps(evaluator, variables, written)
+  written = {i: p.words for i, p in enumerate(evaluator.run(variables)[1]) if p}
+  seen = attention_maps(
+      task, variables, mesh, evaluator.plan, evaluator.split.records, written)
   assert seen.keys() == written.keys()
   for record, (picture, cells) in seen.items():
-    assert len(cells) == len(written[record].words) + 1
+    assert len(cells) == len(written[record]) + 1
     assert cells.shape[1:] == tuple(-(-side // 16) for side in picture.shape)
     assert cells.min() >= 0
     np.testing.assert_allclose(cells.sum((1, 2)), 1, atol=1e-5)

@@ -82,6 +82,7 @@ def test_help_tells_the_modes_the_flags_and_the_exit_codes():
         ((BTTR, "--workdir=W", "a.png"), ("what is 'a.png'?",)),
         ((BTTR, "--workdir=W", "--input=a.png"), ("--input goes with --mode=predict",)),
         ((BTTR, "--workdir=W", "--mode=predict"), ("needs --input",)),
+        ((BTTR, "--workdir=W", "--output=F"), ("--output goes with --mode=predict",)),
     ],
     ids=lambda x: " ".join(x)[:40],
 )
@@ -130,7 +131,13 @@ def test_train_evaluate_predict(tmp_path, trained, config_file, ink):
   missing = tmp_path / "missing.png"
   done = mmjax(work, "--mode=predict", f"--input={ink},{missing}")
   assert done.returncode == 1
-  assert done.stderr == f"error: {missing}: no such file; check the path\n"
+  files = tmp_path / "run" / "predict"
+  assert done.stderr.splitlines() == [
+      f"error: {missing}: no such file; check the path",
+      f"predictions: {files / 'predictions.jsonl'}",
+      f"page: {files / 'index.html'}",
+  ]
+  assert (files / "predictions.jsonl").is_file() and (files / "index.html").is_file()
   path, score, text = done.stdout.rstrip("\n").split("\t")
   (answer,) = api.load_predictor(trained).predict([ink])
   assert (path, text) == (str(ink), answer.text) and abs(float(score) - answer.score) < 1e-3

@@ -16,6 +16,7 @@ from data_pipelines.transforms import resize
 from mmjax import experiment, sharding, splits
 from mmjax.evaluate import load_trained
 from mmjax.infer.pictures import PictureError, crop_to_ink, load_picture
+from mmjax.report.attention import Seen, attention_maps
 from mmjax.text.vocabulary import Vocabulary
 
 
@@ -58,7 +59,7 @@ class Predictor:
     loaded, places = [], []
     for i, picture in enumerate(pictures):
       try:
-        loaded.append(self._prepared(picture))
+        loaded.append(self.prepared(picture))
         places.append(i)
       except PictureError as e:
         answers[i] = Answer(error=str(e))
@@ -66,13 +67,26 @@ class Predictor:
       answers[place] = answer
     return answers
 
+  def attention(
+      self, prepared: Sequence[np.ndarray], words: Sequence[Sequence[str]]
+  ) -> dict[int, Seen]:
+    """Where the model looks in each of the `prepared` pictures when it writes `words` of it.
+
+    By number of the picture, where there is something to see: see `mmjax.report.attention`.
+    """
+    if not prepared:
+      return {}
+    written = dict(enumerate(words))
+    plan, records = self._plan(prepared), self._records(prepared)
+    return attention_maps(self.task, self.variables, self.mesh, plan, records, written)
+
   def _read(self, pictures: list[np.ndarray]) -> list[Answer]:
     if not pictures:
       return []
     plan = self._plan(pictures)
     disable = None if len(plan) > 1 else True
-    records = Records(None, [], held=pictures, channels=3 if self._photographs else 1)
-    load = LoadBatch(records, [[[]] if self._photographs else []] * len(pictures), 0, 1, plan)
+    records = self._records(pictures)
+    load = LoadBatch(records, [[[]] if self.photographs else []] * len(pictures), 0, 1, plan)
     answers = [Answer()] * len(pictures)
     for step in tqdm(range(len(plan)), desc="reading", unit="batch", leave=False, disable=disable):
       batch = sharding.place_batch(load.map(plan[step]), self.mesh)
@@ -86,16 +100,21 @@ class Predictor:
     return answers
 
   @property
-  def _photographs(self) -> bool:
+  def photographs(self) -> bool:
+    """Whether it writes captions of photographs, not formulas."""
     return splits.has_captions(self.config)
 
-  def _prepared(self, picture: Any) -> np.ndarray:
+  def _records(self, pictures: Sequence[np.ndarray]) -> Records:
+    ids = [str(i) for i in range(len(pictures))]
+    return Records(None, ids, held=list(pictures), channels=3 if self.photographs else 1)
+
+  def prepared(self, picture: Any) -> np.ndarray:
     """Pixels as in training.
 
     Raises:
       PictureError: it cannot be used.
     """
-    if self._photographs:
+    if self.photographs:
       return load_picture(picture, channels=3, polarity="as_is")
     return self._at_most(crop_to_ink(load_picture(picture))[..., 0])
 
@@ -107,12 +126,12 @@ class Predictor:
       return picture
     return resize(picture, max(1, round(height * factor)), max(1, round(width * factor)))
 
-  def _plan(self, pictures: list[np.ndarray]) -> Plan:
+  def _plan(self, pictures: Sequence[np.ndarray]) -> Plan:
     """Few coarse shapes, so that a service compiles seldom; padding does not change an answer."""
     d = self.config.data
     shards = sharding.batch_shards(self.mesh)
     sizes = np.array([p.shape[:2] for p in pictures], np.int32)
-    if self._photographs:
+    if self.photographs:
       options = experiment.data_options(self.config, self.mesh, train=False)
       few = round_up(min(len(pictures), options.batch), shards)
       options = dataclasses.replace(options, batch=few, max_area=int(1e9), texts="each")

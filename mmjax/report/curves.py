@@ -9,12 +9,14 @@ from pathlib import Path
 
 from matplotlib.ticker import MaxNLocator
 
+from mmjax.report.wording import format_tick, format_value, label
+
 _WIDTH, _HEIGHT = 480, 270
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 30, 54, 40  # margins of the plot inside the drawing
+_ROW = 18  # of the legend
 _COLOURS = ("#1f5fa8", "#b8501b", "#2b7a4b", "#7a3d8f", "#5c5c5c")
 _DASHES = ("none", "7 4", "2 3", "9 3 2 3", "4 4")
 _MOST_POINTS = 400
-_SHARES = ("exprate", "ser", "accuracy")  # shown in per cent
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,15 +57,6 @@ def _parse(line: str) -> dict | None:
   return record if isinstance(record, dict) and isinstance(record.get("step"), int) else None
 
 
-def format_value(name: str, value: float) -> str:
-  """A number for the reader: shares such as `exprate` in per cent, others in four digits."""
-  if not math.isfinite(value):
-    return "–"
-  if _is_share(name):
-    return f"{100 * value:.2f} %"
-  return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
-
-
 def draw_curves(curves: Sequence[Curve]) -> str:
   """One inline `<svg>` for each group of curves whose names end alike; "" where none has points."""
   groups: dict[str, list[Curve]] = {}
@@ -76,38 +69,36 @@ def draw_curves(curves: Sequence[Curve]) -> str:
   return "\n".join(_panel(name, group) for name, group in groups.items())
 
 
-def _is_share(name: str) -> bool:
-  return any(part in _SHARES for part in name.replace("/", "_").split("_"))
-
-
 def _panel(name: str, curves: list[Curve]) -> str:
-  """The drawing of one group."""
+  """The drawing of one group; the legend takes as many rows as it needs."""
+  texts = [f"{c.name.rsplit('/', 1)[0]} {format_value(name, c.values[-1])}" for c in curves]
+  places, rows = _legend(texts)
+  top, height = _TOP + _ROW * (rows - 1), _HEIGHT + _ROW * (rows - 1)
   x_ticks = _ticks([s for c in curves for s in c.steps], 5, whole=True)
   y_ticks = _ticks([v for c in curves for v in c.values], 4)
   x_span, y_span = x_ticks[-1] - x_ticks[0], y_ticks[-1] - y_ticks[0]
-  right, bottom = _WIDTH - _RIGHT, _HEIGHT - _BOTTOM
+  right, bottom = _WIDTH - _RIGHT, height - _BOTTOM
   x_of = lambda step: _LEFT + (step - x_ticks[0]) / x_span * (right - _LEFT)
-  y_of = lambda value: bottom - (value - y_ticks[0]) / y_span * (bottom - _TOP)
+  y_of = lambda value: bottom - (value - y_ticks[0]) / y_span * (bottom - top)
 
   last = "; ".join(f"{c.name} ends at {format_value(name, c.values[-1])}" for c in curves)
-  title = name.replace("_", " ")
+  title = label(name)
   out = [
-    f'<svg class="curve" viewBox="0 0 {_WIDTH} {_HEIGHT}" font-size="12" fill="#59626c" '
+    f'<svg class="curve" viewBox="0 0 {_WIDTH} {height}" font-size="12" fill="#59626c" '
     f'role="img" aria-label="{escape(f"Curve of {title}: {last}")}">',
     f'<text x="{_LEFT}" y="18" font-size="14" font-weight="600" fill="#1c2126">'
     f'{escape(title)}</text>',
   ]
   for tick in y_ticks:
-    y, label = y_of(tick), f"{100 * tick:.3g} %" if _is_share(name) else f"{tick:.4g}"
+    y, text = y_of(tick), format_tick(name, tick)
     out.append(f'<path stroke="#e8ebee" d="M{_LEFT} {y:.1f}H{right}"/>')
-    out.append(f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{label}</text>')
+    out.append(f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{text}</text>')
   for tick in x_ticks:
     x = f"{x_of(tick):.1f}"
     out.append(f'<text x="{x}" y="{bottom + 18}" text-anchor="middle">{tick:,.0f}</text>')
   out.append(f'<text x="{right}" y="{bottom + 35}" text-anchor="end">step</text>')
 
-  legend_x = _LEFT
-  for i, curve in enumerate(curves):
+  for i, (curve, text, (legend_x, legend_y)) in enumerate(zip(curves, texts, places)):
     colour, dash = _COLOURS[i % 5], _DASHES[i % 5]
     pen = f'fill="none" stroke-width="2" stroke="{colour}" stroke-dasharray="{dash}"'
     points = _thin(list(zip(curve.steps, curve.values)))
@@ -115,11 +106,21 @@ def _panel(name: str, curves: list[Curve]) -> str:
     out.append(f'<polyline {pen} points="{path}"/>')
     x, y = x_of(points[-1][0]), y_of(points[-1][1])
     out.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>')
-    label = f"{curve.name.split('/')[0]} {format_value(name, curve.values[-1])}"
-    out.append(f'<path {pen} d="M{legend_x} 35h20"/>')
-    out.append(f'<text x="{legend_x + 26}" y="39">{escape(label)}</text>')
-    legend_x += 44 + 7 * len(label)
+    out.append(f'<path {pen} d="M{legend_x} {legend_y}h20"/>')
+    out.append(f'<text x="{legend_x + 26}" y="{legend_y + 4}">{escape(text)}</text>')
   return "\n".join([*out, "</svg>"])
+
+
+def _legend(texts: Sequence[str]) -> tuple[list[tuple[int, int]], int]:
+  """Where the line of each text begins, and the number of rows."""
+  places, x, row = [], _LEFT, 0
+  for text in texts:
+    width = 44 + 7 * len(text)
+    if x > _LEFT and x + width > _WIDTH:
+      x, row = _LEFT, row + 1
+    places.append((x, 35 + _ROW * row))
+    x += width
+  return places, row + 1
 
 
 def _ticks(values: Sequence[float | int], count: int, *, whole: bool = False) -> list[float]:

@@ -1,20 +1,27 @@
 """The report of an evaluated split: which samples it shows, with their attention maps."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import jax
 import numpy as np
 
-from data_pipelines.pipeline import LoadBatch
-from mmjax import sharding
-from mmjax.metrics.exprate import per_sample
+from mmjax.report import captions_page, page
+from mmjax.report.attention import Seen, attention_maps
 from mmjax.report.curves import Curve, read_curves
-from mmjax.report.page import Report, Sample, write_report
+from mmjax.report.word_errors import word_errors
 
 _CURVES = ("train/loss", "validation/loss", "validation/exprate", "validation/ser")
+_CAPTION_CURVES = (
+  "train/loss", "validation/loss", "validation/cider", "validation/bleu_4", "validation/meteor",
+  "validation/rouge_l")
+_CAPTION_SCORES = ("cider", "bleu_1", "bleu_2", "bleu_3", "bleu_4", "meteor", "rouge_l")
+# The same number as `cider` under its other name, and one that nobody prints.
+_SAME = ("cider_d", "cider_plain")
+_UNITS = {"en": "the words of the Penn Treebank's tokenizer", "zh": "the words that jieba cuts"}
+
+T = TypeVar("T")
 
 
 def chosen_samples(distances: Sequence[int], count: int) -> list[int]:
@@ -23,14 +30,37 @@ def chosen_samples(distances: Sequence[int], count: int) -> list[int]:
   right = [int(i) for i in order if distances[i] == 0]
   wrong = [int(i) for i in order if distances[i] > 0]
   half = max(count // 2, count - len(right))
-  spread = lambda pool, n: [pool[int(k)] for k in np.linspace(0, len(pool) - 1, min(n, len(pool)))]
-  picked = spread(wrong, half)
-  return picked + spread(right, count - len(picked))
+  picked = _spread(wrong, half)
+  return picked + _spread(right, count - len(picked))
+
+
+def chosen_captions(values: Sequence[float], count: int) -> dict[int, str]:
+  """Up to `count` samples with their group: two fifths the worst, a fifth between, the rest best.
+
+  The worst come first, the worst of all at the start; the best of all comes first among the best.
+  """
+  order = [int(i) for i in np.argsort(values, kind="stable")]
+  count = min(count, len(order))
+  between = count // 5
+  worst = (count - between + 1) // 2
+  best = count - between - worst
+  middle = order[worst : len(order) - best]
+  inside = [middle[(2 * k + 1) * len(middle) // (2 * between)] for k in range(between)]
+  return (
+    dict.fromkeys(order[:worst], "worst")
+    | dict.fromkeys(inside, "between")
+    | dict.fromkeys(order[: len(order) - best - 1 : -1] if best else [], "best"))
+
+
+def _spread(pool: Sequence[T], count: int) -> list[T]:
+  """`count` of `pool`, evenly; all of a smaller one."""
+  return [pool[int(k)] for k in np.linspace(0, len(pool) - 1, min(count, len(pool)))]
 
 
 def write_evaluation(
     folder: Path, workdir: Path, evaluator: Any, variables: Any, predictions: Sequence[Any],
-    scores: dict[str, float], *, title: str, subtitle: str, count: int, notes: dict[str, str],
+    scores: Mapping[str, float], details: Sequence[Mapping[str, Any]], *, title: str,
+    subtitle: str, count: int, notes: dict[str, str],
 ) -> Path:  # fmt: skip
   """Writes `report.html` into `folder`; its path.
 
@@ -38,73 +68,83 @@ def write_evaluation(
     workdir: has the `metrics.jsonl` of the curves.
     evaluator: split, plan, task and mesh of the evaluation.
     predictions: of each record, in record order; None where it was dropped.
+    details: what the file of predictions says of each record.
     count: most samples to show.
   """
-  references, index = evaluator.references, evaluator.split.index
-  words = [p.words if p else None for p in predictions]
-  distances = [per_sample(w, r)["distance"] for w, r in zip(words, references)]
+  curves = read_curves(workdir / "metrics.jsonl")
+  shown = {k: v for k, v in scores.items() if isinstance(v, float)}
+  if hasattr(evaluator.task, "language"):
+    first = {k: shown[k] for k in _CAPTION_SCORES if k in shown}
+    rest = {k: v for k, v in shown.items() if k not in first and k not in _SAME}
+    language = evaluator.task.language
+    unit = f"CIDEr, BLEU, METEOR and ROUGE-L are times 100, of {_UNITS[language]}."
+    references = evaluator.split.references
+    words = [p.words if p else None for p in predictions]
+    errors = word_errors(evaluator.split.index.ids, words, references, language)
+    captions = _captions(evaluator, variables, predictions, details, count)
+    return captions_page.write_report(folder, captions_page.Report(
+      title, subtitle, first | rest, unit, _named(curves, _CAPTION_CURVES), captions, errors,
+      language, notes))
+  samples = _formulas(evaluator, variables, predictions, details, count)
+  return page.write_report(
+    folder, page.Report(title, subtitle, shown, samples, _named(curves, _CURVES), notes))
+
+
+def _named(curves: Mapping[str, list[tuple[int, float]]], names: Sequence[str]) -> tuple:
+  return tuple(
+    Curve(name, [s for s, _ in curves[name]], [v for _, v in curves[name]])
+    for name in names if name in curves)
+
+
+def _seen(evaluator, variables, predictions, picked) -> dict[int, Seen]:
+  written = {i: predictions[i].words for i in picked if predictions[i]}
+  return attention_maps(
+    evaluator.task, variables, evaluator.mesh, evaluator.plan, evaluator.split.records, written)
+
+
+def _formulas(evaluator, variables, predictions, details, count) -> tuple[page.Sample, ...]:
+  distances = [row["distance"] for row in details]
   picked = chosen_samples(distances, count)
-  seen = attention_maps(evaluator, variables, {i: predictions[i] for i in picked if predictions[i]})
+  seen = _seen(evaluator, variables, predictions, picked)
   samples = []
   for i in picked:
     p = predictions[i]
     picture, maps = seen.get(i, (evaluator.split.records.picture(i), None))
-    samples.append(
-        Sample(
-            id=index.ids[i],
-            picture=picture,
-            reference=" ".join(references[i]),
-            hypothesis=" ".join(p.words) if p else None,
-            score=p.score if p else -math.inf,
-            distance=distances[i],
-            attention=maps,
-            tokens=tuple(evaluator.task.step_names(p.words)) if maps is not None else (),
-        )
-    )
-  curves = tuple(
-      Curve(name, [s for s, _ in points], [v for _, v in points])
-      for name, points in read_curves(workdir / "metrics.jsonl").items()
-      if name in _CURVES
-  )
-  shown = {k: v for k, v in scores.items() if isinstance(v, float)}
-  return write_report(folder, Report(title, subtitle, shown, tuple(samples), curves, notes))
+    samples.append(page.Sample(
+      id=evaluator.split.index.ids[i],
+      picture=picture,
+      reference=" ".join(evaluator.references[i]),
+      hypothesis=" ".join(p.words) if p else None,
+      score=p.score if p else -math.inf,
+      distance=distances[i],
+      attention=maps,
+      tokens=tuple(evaluator.task.step_names(p.words)) if maps is not None else (),
+    ))
+  return tuple(samples)
 
 
-def attention_maps(
-    evaluator, variables, predictions: dict[int, Any]
-) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-  """Each picture as the model sees it, and the attention [steps, h, w] over its cells.
-
-  Hypotheses that the task cannot write again, as a tree that was cut off, are left out.
-  """
-  if jax.process_count() > 1:  # the other processes are not here to compute their part
-    return {}
-  task, records = evaluator.task, evaluator.split.records
-  load = LoadBatch(records, [[]] * len(records.ids), 0, 1)
-  texts = task.encode_texts([" ".join(p.words) for p in predictions.values()])
-  written = {i: np.array(t, np.int32) for i, t in zip(predictions, texts) if t is not None}
-  longest = max(map(len, written.values()), default=0)
-  seen: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-  for step in range(len(evaluator.plan)):
-    planned = evaluator.plan[step]
-    rows = [(row, int(r)) for row, r in enumerate(planned.records) if r in written]
-    if not rows:
-      continue
-    numbers = written[rows[0][1]].shape[1:]
-    tokens = np.zeros((len(planned.records), longest, *numbers), np.int32)
-    lengths = np.zeros(len(planned.records), np.int32)
-    for row, record in rows:
-      lengths[row] = len(written[record])
-      tokens[row, : lengths[row]] = written[record]
-    arrays = load.map(planned) | {"written": tokens, "written_length": lengths}
-    batch = sharding.place_batch(arrays, evaluator.mesh)
-    weights = jax.device_get(
-        task.attention(variables, batch, batch["written"], batch["written_length"])
-    )
-    stride = planned.bucket.height // weights.shape[2]
-    for row, record in rows:
-      height, width = map(int, planned.sizes[row])
-      steps = len(task.step_names(predictions[record].words))
-      cells = weights[row, :steps, : -(-height // stride), : -(-width // stride)]
-      seen[record] = arrays["image"][row, :height, :width, 0], cells
-  return seen
+def _captions(
+    evaluator, variables, predictions, details, count
+) -> tuple[captions_page.Sample, ...]:
+  rows = [{k: v for k, v in row.items() if isinstance(v, float)} for row in details]
+  scores = [{k: row[k] for k in ("cider", *row) if k in row and k not in _SAME} for row in rows]
+  values = [next(iter(s.values()), 0.0) for s in scores]
+  picked = chosen_captions(values, count)
+  seen = _seen(evaluator, variables, predictions, picked)
+  samples = []
+  for i, group in picked.items():
+    p = predictions[i]
+    picture, maps = seen.get(i, (evaluator.split.records.picture(i), None))
+    samples.append(captions_page.Sample(
+      id=evaluator.split.index.ids[i],
+      picture=picture,
+      references=tuple(evaluator.split.references[i]),
+      hypothesis=evaluator.task.text(p.words) if p else None,
+      words=tuple(p.words) if p else (),
+      score=p.score if p else -math.inf,
+      scores=scores[i],
+      others=tuple((evaluator.task.text(w), s) for w, s in p.others) if p else (),
+      group=group,
+      attention=maps,
+    ))
+  return tuple(samples)

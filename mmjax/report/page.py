@@ -1,9 +1,7 @@
-"""The report of an evaluation: one HTML file with scores, curves, pictures and attention."""
+"""The report of an evaluation on formulas: one HTML file with scores, curves and samples."""
 
-import base64
 import dataclasses
 import difflib
-import io
 import re
 from collections.abc import Sequence
 from html import escape
@@ -15,25 +13,15 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.path import Path as Outline
 from matplotlib.textpath import text_to_path
 from numpy.typing import ArrayLike
-from PIL import Image
 
-from mmjax.report.curves import Curve, draw_curves, format_value
+from mmjax.report import document
+from mmjax.report.curves import Curve
 from mmjax.report.overlay import on_paper, overlay
+from mmjax.report.wording import format_value
 
-_MOST_CARDS = 200
-_MOST_STRIPS = 40  # cards with attention
-_STRIPS_BYTES = 3_000_000  # of the cards, after which attention is left out
-_CARDS_BYTES = 4_500_000  # of the cards, after which samples are left out
-_PICTURE_BOX = (960, 480)  # width, height that pictures are shrunk to
-_STEP_BOX = (480, 128)
+_STEP_BOX = (480, 128)  # width, height
 _EM = 0.17  # pixels of a hundredth of the print's font size
 _LONGEST_TYPESET = 200  # tokens; longer ones are repetitions nobody reads
-_LABELS = {
-  "exprate": "ExpRate",
-  "exprate_1": "ExpRate, at most 1 error",
-  "exprate_2": "ExpRate, at most 2 errors",
-  "ser": "Symbol error rate",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,21 +31,24 @@ class Sample:
   Attributes:
     id: its name in the data set.
     picture: grey values, ink in either polarity.
-    reference, hypothesis: tokens joined by blanks; None where the model gave no answer.
+    reference: tokens joined by blanks; None where nobody knows what the picture says.
+    hypothesis: likewise; None where the model gave no answer.
     score: of the hypothesis, by the model.
     distance: errors in tokens; 0 counts as right.
     attention: for each of `tokens` the weights of the cells (see `overlay`), or None.
     tokens: what was written at each step of `attention`.
+    others: further hypotheses with their scores, best first.
   """
 
   id: str
   picture: UInt8[np.ndarray, "H W"]
-  reference: str
+  reference: str | None
   hypothesis: str | None
   score: float
   distance: int
   attention: Float[np.ndarray, "T h w"] | None
   tokens: tuple[str, ...]
+  others: tuple[tuple[str, float], ...] = ()
 
   def __post_init__(self):
     if self.attention is not None and len(self.attention) != len(self.tokens):
@@ -67,7 +58,7 @@ class Sample:
 
   @property
   def right(self) -> bool:
-    return self.hypothesis is not None and self.distance == 0
+    return None not in (self.reference, self.hypothesis) and self.distance == 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,125 +81,60 @@ def write_report(folder: Path, report: Report) -> Path:
   """
   folder.mkdir(parents=True, exist_ok=True)
   path = folder / "report.html"
-  path.write_text(_page(report), encoding="utf-8")
+  sections = (document.score_section(report.scores), document.curve_section(report.curves),
+              _samples(report.samples))
+  page = document.document(report.title, report.subtitle, sections, report.notes)
+  path.write_text(page, encoding="utf-8")
   return path
-
-
-def _page(report: Report) -> str:
-  drawn = draw_curves(report.curves)
-  curves = f'<section><h2>Training</h2><div class="curves">{drawn}</div></section>' if drawn else ""
-  notes = "".join(
-    f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in report.notes.items())
-  return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(report.title)}</title>
-<link rel="icon" href="data:,">
-<style>{_STYLE}</style>
-</head>
-<body>
-<header>
-<h1>{escape(report.title)}</h1>
-<p class="subtitle">{escape(report.subtitle)}</p>
-</header>
-<main>
-{_scores(report.scores)}
-{curves}
-{_samples(report.samples)}
-</main>
-{f"<footer><h2>About this run</h2><dl>{notes}</dl></footer>" if notes else ""}
-<script>{_SCRIPT}</script>
-</body>
-</html>
-"""
-
-
-def _scores(scores: dict[str, float]) -> str:
-  """The headline and the table; scores named `normalised_...` form a column of their own."""
-  if not scores:
-    return ""
-  prefix = "normalised_"
-  columns = ["", prefix] if any(k.startswith(prefix) for k in scores) else [""]
-  titles = ["As written", "Normalised"] if len(columns) > 1 else ["Value"]
-  heads = "".join(f'<th scope="col">{title}</th>' for title in titles)
-  label = lambda name: escape(_LABELS.get(name, name.replace("_", " ")))
-  rows = []
-  for name in dict.fromkeys(k.removeprefix(prefix) for k in scores):
-    keys = [c + name for c in columns]
-    values = [format_value(k, scores[k]) if k in scores else "" for k in keys]
-    cells = "".join(f"<td>{v}</td>" for v in values)
-    rows.append(f'<tr><th scope="row">{label(name)}</th>{cells}</tr>')
-  first = next(iter(scores))
-  return f"""<section class="scores">
-<p class="headline"><strong>{format_value(first, scores[first])}</strong>
-<span>{label(first)}</span></p>
-<table>
-<thead><tr><th scope="col">Score</th>{heads}</tr></thead>
-<tbody>{"".join(rows)}</tbody>
-</table>
-</section>"""
 
 
 def _samples(samples: Sequence[Sample]) -> str:
   """The cards that fit, with the choice between all, wrong and right ones."""
-  cards, used, strips = [], 0, 0
   glyphs: dict[str, tuple] = {}
-  for sample in samples[:_MOST_CARDS]:
-    attention = ""
-    if strips < _MOST_STRIPS and used < _STRIPS_BYTES:
-      attention = _attention(sample, opened=not strips)
-      attention = attention if used + len(attention) < _CARDS_BYTES else ""
-      strips += attention != ""
-    card = _card(sample, glyphs, attention)
-    used += len(card.encode())
-    if used > _CARDS_BYTES:
-      break
-    cards.append(card)
-  if not cards:
-    return '<section><h2>Samples</h2><p class="quiet">This report has no samples.</p></section>'
+  cards = document.fitting(samples, lambda s, seen: card(s, glyphs, seen), attention)
   right = sum(s.right for s in samples[:len(cards)])
-  counts = {"all": len(cards), "wrong": len(cards) - right, "right": right}
-  choices = "".join(
-    f'<input type="radio" name="show" id="show-{k}"{" checked" if k == "all" else ""}>'
-    f'<label for="show-{k}">{k.capitalize()} <span>{n}</span></label>' for k, n in counts.items())
-  left_out = f" of {len(samples):,}" if len(cards) < len(samples) else ""
-  shapes = "".join(f'<path id="{k}" d="{_path(*v)}"/>' for k, v in glyphs.items())
-  return f"""<section class="samples"><h2>Samples</h2>
-<p class="quiet">{len(cards):,}{left_out} shown. Tokens that differ are marked: those of the
+  said = """Tokens that differ are marked: those of the
 reference that were missed are <mark class="missed">underlined</mark>, those written wrongly are
-<mark class="wrong">dashed</mark>.</p>
-{choices}
-<div class="cards">{"".join(cards)}</div>
-<svg width="0" height="0" aria-hidden="true"><defs>{shapes}</defs></svg>
-</section>"""
+<mark class="wrong">dashed</mark>."""
+  groups = {"wrong": len(cards) - right, "right": right}
+  return document.sample_section(cards, len(samples), said, groups, shapes(glyphs))
 
 
-def _card(sample: Sample, glyphs: dict[str, tuple], attention: str) -> str:
+def card(sample: Sample, glyphs: dict[str, tuple], seen: str) -> str:
+  """The card of a sample, with the HTML of its attention; adds to `glyphs` what it draws."""
   verdict = "right" if sample.right else "wrong"
   errors = f"{sample.distance} error{'s' if sample.distance != 1 else ''}"
   badge = "right" if sample.right else "no answer" if sample.hypothesis is None else errors
+  if sample.reference is None:
+    verdict = badge = ""
   score = "" if sample.hypothesis is None else f"score {format_value('score', sample.score)}"
-  reference, written = sample.reference.split(), (sample.hypothesis or "").split()
+  reference, written = (sample.reference or "").split(), (sample.hypothesis or "").split()
   missed, wrong = _differences(reference, written)
   if not written:
     wrong = '<span class="quiet">nothing</span>'
-  if written == reference:
+  if sample.reference is None:
+    texts = [("Formula", written, escape(" ".join(written)))]
+  elif written == reference:
     texts = [("Reference and prediction agree", reference, missed)]
   else:
     texts = [("Reference", reference, missed), ("Prediction", written, wrong)]
   rows = "".join(
-    f'<div><dt>{title}</dt><dd>{_typeset(tokens, glyphs)}<p class="tokens">{marked}</p></dd></div>'
+    f'<div><dt>{title}</dt><dd>{typeset(tokens, glyphs)}<p class="tokens">{marked}</p></dd></div>'
     for title, tokens, marked in texts)
-  picture = _shrunk(on_paper(sample.picture), _PICTURE_BOX)
+  beam = "".join(
+    f'<li>{escape(text)} <span class="quiet">{format_value("score", value)}</span></li>'
+    for text, value in sample.others)
+  if beam:
+    rows += f'<div><dt>Beam</dt><dd><ol class="tokens" start="2">{beam}</ol></dd></div>'
+  picture = document.shrunk(on_paper(sample.picture), document.PICTURE_BOX)
   return f"""<article class="card {verdict}">
-<h3>{escape(sample.id)}<span class="badge">{badge}</span><span class="quiet">{score}</span></h3>
+<h3>{escape(sample.id)}{f'<span class="badge">{badge}</span>' if badge else ""}
+<span class="quiet">{score}</span></h3>
 <div class="body">
-<div class="picture">{_image(picture, f"picture of sample {sample.id}")}</div>
+<div class="picture">{document.drawing(picture, f"picture of sample {sample.id}")}</div>
 <dl class="texts">{rows}</dl>
 </div>
-{attention}
+{seen}
 </article>
 """
 
@@ -233,7 +159,7 @@ def _differences(reference: Sequence[str], written: Sequence[str]) -> tuple[str,
   return " ".join(missed), " ".join(wrong)
 
 
-def _typeset(tokens: Sequence[str], glyphs: dict[str, tuple]) -> str:
+def typeset(tokens: Sequence[str], glyphs: dict[str, tuple]) -> str:
   """The tokens in print, "" where they are no formula that can be drawn; adds to `glyphs`."""
   # Words of a caption are no formula, though they could be drawn as one.
   symbols = all(t.isascii() and t != "$" and (len(t) == 1 or t[0] == "\\") for t in tokens)
@@ -269,131 +195,17 @@ def _path(vertices: ArrayLike, codes: ArrayLike) -> str:
   return "".join(out)
 
 
-def _attention(sample: Sample, *, opened: bool) -> str:
+def shapes(glyphs: dict[str, tuple]) -> str:
+  """The outlines that `typeset` has used, as SVG."""
+  return "".join(f'<path id="{k}" d="{_path(*v)}"/>' for k, v in glyphs.items())
+
+
+def attention(sample: Sample, opened: bool) -> str:
   """The picture once for each token, tinted where the model looked; "" without attention."""
   if sample.attention is None or not sample.tokens:
     return ""
-  steps = []
+  looks = []
   for token, weights in zip(sample.tokens, sample.attention):
-    picture = _shrunk(overlay(sample.picture, weights), _STEP_BOX)
-    image = _image(picture, f"attention while writing {token}")
-    steps.append(f"<figure>{image}<figcaption>{escape(token)}</figcaption></figure>")
-  return f"""<details class="attention"{" open" if opened else ""}>
-<summary>Attention, {len(steps)} step{'s' if len(steps) != 1 else ''}</summary>
-<div class="closer" hidden>
-<label>Step <input type="range" min="0" max="{len(steps) - 1}" value="0"></label><output></output>
-<div class="stage"></div>
-</div>
-<div class="strip">{"".join(steps)}</div>
-</details>"""
-
-
-def _shrunk(picture: np.ndarray, box: tuple[int, int]) -> np.ndarray:
-  """The picture made small enough for `box` (width, height)."""
-  image = Image.fromarray(picture)
-  image.thumbnail(box)
-  return np.asarray(image)
-
-
-def _image(picture: np.ndarray, alt: str) -> str:
-  """An `<img>` that holds its PNG; colours are reduced to 48."""
-  image, data = Image.fromarray(picture), io.BytesIO()
-  if image.mode == "RGB":
-    image = image.quantize(48, dither=Image.Dither.NONE)
-  image.save(data, "PNG")
-  source = "data:image/png;base64," + base64.b64encode(data.getvalue()).decode()
-  return f'<img src="{source}" alt="{escape(alt)}">'
-
-
-_STYLE = """
-:root { --ink: #1c2126; --quiet: #59626c; --line: #dfe3e8; --accent: #1f5fa8; }
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 1080px; padding: 40px 24px 64px; color: var(--ink);
-  background: #f7f8f9; font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
-h1 { margin: 0; font-size: 26px; line-height: 1.25; font-weight: 650; }
-h2 { margin: 40px 0 12px; font-size: 18px; font-weight: 650; }
-p.subtitle { margin: 4px 0 0; }
-.subtitle, .quiet { color: var(--quiet); font-weight: 400; }
-.scores { display: flex; flex-wrap: wrap; gap: 24px 56px; align-items: center;
-  margin-top: 28px; padding: 24px 28px; }
-.headline { display: grid; margin: 0; color: var(--quiet); }
-.headline strong { color: var(--ink); font-size: 50px; line-height: 1.1; font-weight: 650; }
-table { flex: 1 1 300px; border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: 6px 0 6px 20px; border-bottom: 1px solid var(--line); text-align: right; }
-th { font-weight: 400; }
-th:first-child { padding-left: 0; text-align: left; }
-thead th, dt { color: var(--quiet); font-size: 13px; }
-tbody tr:last-child > * { border-bottom: 0; }
-.scores, .curve, .card { background: #fff; border: 1px solid var(--line); border-radius: 10px; }
-.curves { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 400px), 1fr));
-  gap: 16px; }
-.curve { width: 100%; max-width: 640px; padding: 12px; }
-.samples > input { position: absolute; opacity: 0; }
-.samples > label { display: inline-block; margin: 4px 8px 16px 0; padding: 4px 14px;
-  background: #fff; border: 1px solid #b9c1ca; border-radius: 999px; cursor: pointer; }
-.samples > label span { color: var(--quiet); font-variant-numeric: tabular-nums; }
-.samples > input:checked + label, .samples > input:checked + label span { color: #fff;
-  background: var(--accent); border-color: var(--accent); }
-.samples > input:focus-visible + label { outline: 2px solid var(--accent); outline-offset: 2px; }
-#show-wrong:checked ~ .cards .right, #show-right:checked ~ .cards .card.wrong { display: none; }
-.card { margin-bottom: 16px; padding: 16px 20px 18px; }
-h3 { display: flex; flex-wrap: wrap; align-items: center; gap: 4px 12px; margin: 0 0 12px;
-  font-size: 14px; font-weight: 600; overflow-wrap: anywhere; }
-h3 .quiet { margin-left: auto; font-size: 13px; font-variant-numeric: tabular-nums; }
-.badge { padding: 0 9px; border-radius: 999px; font-size: 13px; font-weight: 500;
-  color: #8c1d18; background: #fbe7e5; }
-.right .badge { color: #14532d; background: #e2f3e8; }
-.body { display: grid; grid-template-columns: minmax(0, 2fr) minmax(0, 3fr); gap: 12px 28px; }
-.picture, figure { align-self: start; margin: 0; padding: 6px; text-align: center;
-  border: 1px solid var(--line); border-radius: 6px; }
-.picture img { max-width: 100%; max-height: 150px; vertical-align: middle; }
-dl, dd, .texts p { margin: 0; }
-.texts { display: grid; gap: 12px; align-content: start; }
-.print { overflow-x: auto; padding: 5px 0; line-height: 0; }
-mark { padding: 1px 3px; border-radius: 3px; color: inherit; }
-mark.missed { background: #dcebfb; border-bottom: 2px solid #1f5fa8; }
-mark.wrong { background: #fde3df; border-bottom: 2px dashed #b3261e; }
-.gap { display: inline-block; padding: 6px 4px; border: 1px dashed #b3261e; vertical-align: -2px; }
-.attention { margin-top: 14px; padding-top: 10px; border-top: 1px solid var(--line); }
-summary { color: var(--accent); font-size: 14px; cursor: pointer; }
-.closer input { width: 220px; max-width: 60%; vertical-align: middle; accent-color: var(--accent); }
-.tokens, output, figcaption { font: 13px/1.7 ui-monospace, SFMono-Regular, Menlo, Consolas,
-  "DejaVu Sans Mono", monospace; overflow-wrap: anywhere; }
-output { margin-left: 8px; padding: 1px 8px; background: #eef1f4; border-radius: 4px; }
-.closer { margin-top: 10px; font-size: 14px; }
-.stage img { width: min(100%, 640px); max-height: 170px; margin: 10px 0;
-  object-fit: contain; object-position: left; }
-.strip { display: flex; flex-wrap: wrap; gap: 8px; margin-top: 10px; max-height: 460px;
-  overflow-y: auto; }
-figure.shown { border-color: var(--accent); box-shadow: 0 0 0 1px var(--accent); }
-.strip img { height: 48px; max-width: 170px; object-fit: contain; vertical-align: middle; }
-figcaption { font-size: 12px; }
-footer div { display: flex; flex-wrap: wrap; gap: 0 16px; padding: 5px 0; font-size: 14px;
-  border-bottom: 1px solid var(--line); }
-footer dt { flex: 0 0 150px; }
-footer dd { flex: 1 1 240px; overflow-wrap: anywhere; }
-@media (max-width: 700px) { body { padding: 24px 16px 48px; }
-  .body { grid-template-columns: minmax(0, 1fr); } }
-"""
-
-# Slider and hover choose the step that is shown large; without scripts the strip alone remains.
-_SCRIPT = """
-for (const box of document.querySelectorAll('.attention')) {
-  const steps = [...box.querySelectorAll('figure')];
-  const slider = box.querySelector('input');
-  const large = new Image();
-  box.querySelector('.stage').append(large);
-  const show = i => {
-    slider.value = i;
-    const picture = steps[i].querySelector('img');
-    large.src = picture.src;
-    large.alt = picture.alt;
-    box.querySelector('output').textContent = steps[i].querySelector('figcaption').textContent;
-    steps.forEach((s, j) => s.classList.toggle('shown', i === j));
-  };
-  slider.addEventListener('input', () => show(+slider.value));
-  steps.forEach((s, i) => s.addEventListener('mouseenter', () => show(i)));
-  box.querySelector('.closer').hidden = false;
-  show(0);
-}
-"""
+    picture = document.shrunk(overlay(sample.picture, weights), _STEP_BOX)
+    looks.append((document.drawing(picture, f"attention while writing {token}"), token))
+  return document.strip(looks, opened=opened)

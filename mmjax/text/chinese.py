@@ -42,6 +42,17 @@ def is_segmented(text: str) -> bool:
   return _BETWEEN.search(text) is not None
 
 
+def part_of_speech(word: str) -> str:
+  """The tag of a word in jieba's dictionary (n, v, a, m, ...), "" where it does not have it.
+
+  `jieba.posseg` gives words that it knows the same tag.
+
+  Raises:
+    ImportError: jieba is not installed.
+  """
+  return _tags().get(word, "")
+
+
 def segmentation() -> dict[str, str]:
   """What cuts words, to be stored with a vocabulary: other versions cut otherwise.
 
@@ -66,6 +77,12 @@ def _segmenter():
     segmenter.FREQ, segmenter.total = segmenter.gen_pfdict(lines)
   segmenter.initialized = True
   return segmenter
+
+
+@functools.cache
+def _tags() -> dict[str, str]:
+  lines = _dictionary(_jieba()).read_text(encoding="utf-8").splitlines()
+  return {word: tag for word, _, tag in map(str.split, lines)}
 
 
 def _jieba():

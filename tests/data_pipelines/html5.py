@@ -3,7 +3,7 @@
 import base64
 from html.parser import HTMLParser
 
-VOID = {"meta", "link", "img", "br", "path", "rect"}
+VOID = {"meta", "link", "img", "input", "br", "path", "rect"}
 
 
 class Checked(HTMLParser):

@@ -1,3 +1,5 @@
+import json
+import shutil
 import struct
 import zlib
 from pathlib import Path
@@ -7,6 +9,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from mmjax import api
+from tests.data_pipelines.html5 import Checked
 
 BAD = {
     "bomb.png": "decompression bomb",
@@ -112,7 +115,8 @@ def test_the_command_prints_answers_and_problems_apart(
     trained, tiny_config, folder, answers, capsys, tmp_path
 ):
   missing = tmp_path / "missing.png"
-  code = api.print_predictions(tiny_config, trained, [f"{folder},{missing}"])
+  files = tmp_path / "files"
+  code = api.print_predictions(tiny_config, trained, [f"{folder},{missing}"], output=files)
   out, err = capsys.readouterr()
   assert code == 1
   lines = [line.split("\t") for line in out.splitlines()]
@@ -121,12 +125,41 @@ def test_the_command_prints_answers_and_problems_apart(
   for path, score, text in lines:
     answer = answers[Path(path).name]
     assert (score, text) == (f"{answer.score:.4f}", answer.text)
-  problems = err.splitlines()
+  *problems, first, second = err.splitlines()
   assert len(problems) == len(BAD) + 1 and all(p.startswith("error: ") for p in problems)
   assert f"error: {missing}: no such file; check the path" in problems
+  assert (first, second) == (
+      f"predictions: {files / 'predictions.jsonl'}", f"page: {files / 'index.html'}")  # fmt: skip
 
-  assert api.print_predictions(tiny_config, trained, [str(folder / "good.png")]) == 0
-  assert capsys.readouterr().err == ""
+  rows = [json.loads(line) for line in (files / "predictions.jsonl").read_text().splitlines()]
+  assert [Path(r["file"]).name for r in rows] == [*answers, "missing.png"]
+  for row in rows:
+    if "error" in row:
+      assert row.keys() == {"file", "error"} and f"error: {row['error']}" in problems
+      continue
+    answer = answers[Path(row["file"]).name]
+    assert (row["text"], row["score"]) == (answer.text, pytest.approx(answer.score, abs=1e-4))
+    assert [o["text"] for o in row["others"]] == [text for text, _ in answer.others]
+
+  page = (files / "index.html").read_text()
+  assert not Checked(page).open_tags
+  assert page.count("<article") == len(rows) and page.count(">not read<") == len(problems)
+  assert page.count('<details class="attention"') == len(good)
+  assert f"{len(rows)} pictures, {len(problems)} of them could not be read" in page
+  assert "no such file; check the path" in page and "Formulas by bttr, trained on synthetic" in page
+
+
+def test_the_files_lie_in_the_workdir_unless_told_otherwise(
+    trained, tiny_config, folder, capsys, tmp_path
+):
+  copy = shutil.copytree(trained, tmp_path / "run")
+  assert api.print_predictions(tiny_config, copy, [str(folder / "good.png")]) == 0
+  capsys.readouterr()
+  assert {p.name for p in (copy / "predict").iterdir()} == {"predictions.jsonl", "index.html"}
+  (tmp_path / "file").touch()
+  with pytest.raises(FileExistsError):
+    api.print_predictions(tiny_config, copy, [str(folder / "good.png")], output=tmp_path / "file")
+  assert capsys.readouterr().out == ""  # said before pictures are read
 
 
 def test_nothing_to_read_is_an_error(trained, tiny_config, tmp_path):

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from mmjax.report.curves import Curve, draw_curves, format_value, read_curves
+from mmjax.report.curves import Curve, draw_curves, read_curves
 
 
 @pytest.fixture
@@ -93,11 +93,3 @@ def test_names_are_escaped():
   parser = Text()
   parser.feed(svg)
   assert parser.tags <= {"svg", "text", "path", "polyline", "circle"}
-
-
-@pytest.mark.parametrize("name, value, text", [
-  ("exprate", 0.5396, "53.96 %"), ("validation/normalised_exprate_1", 1.0, "100.00 %"),
-  ("ser", 0.0, "0.00 %"), ("loss", 0.123456, "0.1235"), ("series", 0.5, "0.5"),
-  ("images", 1234567.0, "1,234,567"), ("loss", float("nan"), "–")])
-def test_numbers_are_written_for_readers(name, value, text):
-  assert format_value(name, value) == text
