@@ -41,9 +41,10 @@ class LoadBatch(grain.transforms.Map):
   """Batch of a plan -> this process's rows as arrays.
 
   image uint8 [b, H, W, C], size int32 [b, 2] (height, width of the picture on its canvas),
-  tokens int32 [b, T] (no specials, 0 behind the end; [b, T, n] where a token has n numbers), length
-  int32 [b], record int32 [b], real bool [b] (False on filler). Where pictures carry references, also references int32 [b, R, T]
-  and reference_length int32 [b, R] (0 where there is none); tokens are then the first one.
+  tokens int32 [b, T] (no specials, 0 behind the end; [b, T, n] where a token has n numbers),
+  length int32 [b], record int32 [b], real bool [b] (False on filler). Where pictures carry
+  references, also references int32 [b, R, T] and reference_length int32 [b, R] (0 where there is
+  none); tokens are then the first one.
   """
 
   def __init__(

@@ -71,7 +71,7 @@ def test_the_report_shows_samples_attention_and_curves(evaluated, rows):
 
 def test_attention_is_a_distribution_over_the_cells_of_the_picture(trained, tiny_config):
   mesh = experiment.make_mesh(tiny_config)
-  task, variables, vocabulary, _ = load_trained(tiny_config, trained, None, mesh)
+  task, variables, *_ = load_trained(tiny_config, trained, None, mesh)
   builder = experiment.open_dataset(tiny_config)
   evaluator = Evaluator(tiny_config, builder, "validation", task, mesh)
   written = {i: p for i, p in enumerate(evaluator.run(variables)[1]) if p}

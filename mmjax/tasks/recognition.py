@@ -83,7 +83,7 @@ class Task:
     tokens = jnp.ones((1, 2, 2), jnp.int32)
     return self.model.init(key, image, jnp.ones((1, 32, 32), bool), tokens)
 
-  def encode_texts(self, texts: Sequence[str]) -> list[list[int]]:
+  def encode_texts(self, texts: Sequence[str]) -> list[Any]:
     """What batches hold of each text, as `tokens`; words stand apart.
 
     Another task may give rows of numbers, and None for a text that it cannot write.

@@ -66,7 +66,7 @@ class Task(recognition.Task):
     Raises:
       UnknownWordError: a text has a word outside the vocabulary.
     """
-    encoded = []
+    encoded: list[Int32[np.ndarray, "n 4"] | None] = []
     for text in texts:
       tokens = text.split()
       self.vocabulary.encode(tokens)
@@ -145,5 +145,5 @@ class Task(recognition.Task):
   ) -> Float[Array, "B n h w"]:
     """Where the model looks when it writes each node of `tokens`."""
     nodes = nodes_of(batch | {"tokens": tokens, "length": lengths})
-    out = self.model.apply(variables, batch["image"], recognition.valid_pixels(batch), nodes)
-    return out.attention
+    call: Any = functools.partial(self.model.apply, variables)
+    return call(batch["image"], recognition.valid_pixels(batch), nodes).attention
