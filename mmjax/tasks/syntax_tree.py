@@ -39,7 +39,7 @@ class Task(recognition.Task):
     max_depth: most nodes with chains to come.
   """
 
-  max_depth: int = 16
+  max_depth: int = 8  # the formulas of CROHME, HME100K and IM2LATEX need 4
 
   needs: ClassVar[tuple[str, ...]] = ("encode", "decode", "begin", "advance")
   writes: ClassVar[str] = "node by node"
