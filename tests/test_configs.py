@@ -5,6 +5,7 @@ import pathlib
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from configs.tiny import tiny
@@ -39,10 +40,11 @@ def test_config(name):
   assert parameters(state.params) < parameters(full["params"]) / 10
 
   rows = config.data.batch
+  numbers = np.shape(task.encode_texts(["x + x"])[0])[1:]  # of each token
   batch = {
       "image": jnp.zeros((rows, 32, 64, 1), jnp.uint8),
       "size": jnp.full((rows, 2), 32),
-      "tokens": jnp.ones((rows, 8), jnp.int32),
+      "tokens": jnp.ones((rows, 8, *numbers), jnp.int32),
       "length": jnp.full(rows, 8),
       "record": jnp.arange(rows),
       "real": jnp.ones(rows, bool),
