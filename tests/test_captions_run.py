@@ -71,6 +71,9 @@ def test_scores_and_predictions_of_a_split(config, trained):
   assert len(rows) == 7 and rows[0]["references"] == list(captions_set.texts_of(0))
   assert all(row["hypothesis"] and row["cider"] >= 0 for row in rows)
   assert np.isclose(np.mean([row["cider"] for row in rows]), scores["cider"])
+  page = (trained / "evaluate" / "validation" / "report.html").read_text()
+  assert all(row["hypothesis"] in page for row in rows)
+  assert page.count('<details class="attention"') == 7 and "validation" in page
 
 
 def test_pictures_and_cached_features_give_the_same_caption(config, trained):
