@@ -37,26 +37,29 @@ class Attention(nn.Module):
     heads: attention heads; divides `width`.
     dropout: of the attention weights.
     dtype: of the computation; the softmax is float32.
+    biased: which of the projections "query", "key", "value" have a bias.
   """
 
   width: int
   heads: int
   dropout: float
   dtype: DTypeLike
+  biased: tuple[str, ...] = ("query", "key", "value")
 
   def setup(self):
     # PyTorch draws the three projections as one [3 * width, width] matrix.
     xavier = nn.initializers.variance_scaling(0.5, "fan_avg", "uniform")
 
-    def project(init):
+    def project(name):
       return nn.DenseGeneral(
           (self.heads, self.width // self.heads),
+          use_bias=name in self.biased,
           dtype=self.dtype,
-          kernel_init=partitioned(init, "embed", "heads", "kv"),
+          kernel_init=partitioned(xavier, "embed", "heads", "kv"),
           bias_init=partitioned(nn.initializers.zeros, "heads", "kv"),
       )
 
-    self.query, self.key, self.value = project(xavier), project(xavier), project(xavier)
+    self.query, self.key, self.value = project("query"), project("key"), project("value")
     self.out = nn.DenseGeneral(
         self.width,
         axis=(-2, -1),
@@ -77,11 +80,29 @@ class Attention(nn.Module):
       seen: Bool[Array, "*#B T S"],
       *,
       train: bool,
+      bias: Float[Array, "N T S"] | None = None,
+      picture: KeysValues | None = None,
   ) -> Float[Array, "B R T D"]:
-    """Attention of each row to its own words; `seen` [..., T, S] is True where t may look at s."""
-    scores = jnp.einsum("brtnk,brsnk->brnts", self._query(x), memory.keys)
-    weights = self._softmax(scores, seen[..., None, :, :], train)
-    return self.out(jnp.einsum("brnts,brsnk->brtnk", weights, memory.values))
+    """Attention of each row to its own words; `seen` [..., T, S] is True where t may look at s.
+
+    `bias` is added to the scores. `picture` holds more keys and values, [B, P, N, K], which every
+    row of a picture sees whole; they share the softmax with the words.
+    """
+    query = self._query(x)
+    scores = jnp.einsum("brtnk,brsnk->brnts", query, memory.keys)
+    if bias is not None:
+      scores = scores + bias
+    seen = seen[..., None, :, :]
+    if picture is None:
+      weights = self._softmax(scores, seen, train)
+      return self.out(jnp.einsum("brnts,brsnk->brtnk", weights, memory.values))
+    scores = jnp.concatenate([jnp.einsum("brtnk,bpnk->brntp", query, picture.keys), scores], -1)
+    cells = picture.keys.shape[1]
+    seen = jnp.pad(seen, [(0, 0)] * (seen.ndim - 1) + [(cells, 0)], constant_values=True)
+    weights = self._softmax(scores, seen, train)
+    mixed = jnp.einsum("brntp,bpnk->brtnk", weights[..., :cells], picture.values)
+    mixed += jnp.einsum("brnts,brsnk->brtnk", weights[..., cells:], memory.values)
+    return self.out(mixed)
 
   def over_picture(
       self,

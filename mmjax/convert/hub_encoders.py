@@ -1,0 +1,299 @@
+"""Vision encoders of the hub: configurations -> modules, and the names of their weights.
+
+Configurations leave out what has the default value, so that every family's defaults stand here.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
+
+from mmjax.convert import rules
+from mmjax.convert.rules import ROW, TABLE, Rule
+from mmjax.modules.activation import activation
+from mmjax.modules.swin import Swin
+from mmjax.modules.vit import ViT
+
+Config = Mapping[str, Any]
+
+_VIT = {
+    "hidden_size": 768,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "intermediate_size": 3072,
+    "hidden_act": "gelu",
+    "layer_norm_eps": 1e-12,
+    "image_size": 224,
+    "patch_size": 16,
+    "qkv_bias": True,
+    "hidden_dropout_prob": 0.0,
+    "attention_probs_dropout_prob": 0.0,
+}
+_BEIT = _VIT | {
+    "use_absolute_position_embeddings": False,
+    "use_relative_position_bias": False,
+    "use_shared_relative_position_bias": False,
+    "layer_scale_init_value": 0.1,
+    "use_mean_pooling": True,
+}
+_SWIN = {
+    "image_size": 224,
+    "patch_size": 4,
+    "embed_dim": 96,
+    "depths": (2, 2, 6, 2),
+    "num_heads": (3, 6, 12, 24),
+    "window_size": 7,
+    "mlp_ratio": 4.0,
+    "qkv_bias": True,
+    "hidden_act": "gelu",
+    "layer_norm_eps": 1e-5,
+    "use_absolute_embeddings": False,
+    "hidden_dropout_prob": 0.0,
+    "attention_probs_dropout_prob": 0.0,
+}
+_TOWER = {  # of BLIP and of GIT
+    "hidden_size": 768,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "intermediate_size": 3072,
+    "layer_norm_eps": 1e-5,
+    "patch_size": 16,
+    "attention_dropout": 0.0,
+}
+_BLIP = _TOWER | {"image_size": 384, "hidden_act": "gelu"}
+_GIT = _TOWER | {"image_size": 224, "hidden_act": "quick_gelu"}
+
+
+def _pair(side: int | tuple[int, int]) -> tuple[int, int]:
+  height, width = (side, side) if isinstance(side, int) else side
+  return height, width
+
+
+def _sizes(c: Config) -> dict[str, Any]:
+  """What all vision transformers' configurations say in the same words."""
+  activation(c["hidden_act"])
+  return dict(
+      width=c["hidden_size"],
+      layers=c["num_hidden_layers"],
+      heads=c["num_attention_heads"],
+      hidden=c["intermediate_size"],
+      activation=c["hidden_act"],
+      epsilon=c["layer_norm_eps"],
+      image_size=_pair(c["image_size"]),
+      patch=_pair(c["patch_size"]),
+  )
+
+
+def _vit(c: Config) -> ViT:
+  return ViT(
+      biased=("query", "key", "value") if c["qkv_bias"] else (),
+      distilled=c["model_type"] == "deit",
+      dropout=c["hidden_dropout_prob"],
+      attention_dropout=c["attention_probs_dropout_prob"],
+      **_sizes(c),
+  )
+
+
+def _beit(c: Config) -> ViT:
+  relative: Literal["none", "each", "shared"]
+  relative = "each" if c["use_relative_position_bias"] else "none"
+  if c["use_shared_relative_position_bias"]:
+    relative = "shared"
+  return ViT(
+      biased=("query", "value"),
+      scaled=c["layer_scale_init_value"] > 0,
+      positions=c["use_absolute_position_embeddings"],
+      relative=relative,
+      norm_out=not c["use_mean_pooling"],
+      dropout=c["hidden_dropout_prob"],
+      attention_dropout=c["attention_probs_dropout_prob"],
+      **_sizes(c),
+  )
+
+
+def _swin(c: Config) -> Swin:
+  activation(c["hidden_act"])
+  patch = _pair(c["patch_size"])
+  if patch[0] != patch[1]:
+    raise ValueError(f"patch_size {c['patch_size']}: Swin's patches are square")
+  return Swin(
+      width=c["embed_dim"],
+      depths=tuple(c["depths"]),
+      heads=tuple(c["num_heads"]),
+      image_size=_pair(c["image_size"]),
+      patch=patch[0],
+      window=c["window_size"],
+      expansion=c["mlp_ratio"],
+      activation=c["hidden_act"],
+      epsilon=c["layer_norm_eps"],
+      biased=("query", "key", "value") if c["qkv_bias"] else (),
+      positions=c["use_absolute_embeddings"],
+      norm_out=c["model_type"] == "swin",
+      dropout=c["hidden_dropout_prob"],
+      attention_dropout=c["attention_probs_dropout_prob"],
+  )
+
+
+def _tower(c: Config) -> ViT:
+  clip = c["model_type"] == "git_vision_model"
+  return ViT(
+      attention_dropout=c["attention_dropout"], patch_bias=not clip, norm_in=clip, **_sizes(c)
+  )
+
+
+def _vit_rules(encoder: ViT, name: str, path: str) -> list[Rule]:
+  embeddings = f"{name}.embeddings"
+  found = [Rule(f"{embeddings}.cls_token", f"{path}/class_token", ROW)]
+  if encoder.distilled:
+    found += [Rule(f"{embeddings}.distillation_token", f"{path}/distillation_token", ROW)]
+  if encoder.positions:
+    found += [Rule(f"{embeddings}.position_embeddings", f"{path}/position_table", TABLE)]
+  found += rules.convolution(f"{embeddings}.patch_embeddings.projection", f"{path}/patches")
+  table = "relative_position_bias.relative_position_bias_table"
+  if encoder.relative == "shared":
+    found += [Rule(f"{name}.encoder.{table}", f"{path}/relative_table_0")]
+  for i in range(encoder.layers):
+    old, new = f"{name}.encoder.layer.{i}", f"{path}/blocks_{i}"
+    found += _layer_rules(old, new, f"{old}.attention.attention", encoder.heads, encoder.biased)
+    if encoder.relative == "each":
+      found += [Rule(f"{old}.attention.attention.{table}", f"{path}/relative_table_{i}")]
+    if encoder.scaled:
+      found += [Rule(f"{old}.lambda_1", f"{new}/scale1"), Rule(f"{old}.lambda_2", f"{new}/scale3")]
+  if encoder.norm_out:
+    found += rules.layer_norm(f"{name}.layernorm", f"{path}/norm_after")
+  return found
+
+
+def _layer_rules(
+    old: str, new: str, attention: str, heads: int, biased: tuple[str, ...]
+) -> list[Rule]:
+  q, k, v = (f"{attention}.{part}" for part in ("query", "key", "value"))
+  out = f"{old}.attention.output.dense"
+  return [
+      *rules.attention((q, k, v, out), f"{new}/self_attention", heads, biased=biased),
+      *rules.layer_norm(f"{old}.layernorm_before", f"{new}/norm1"),
+      *rules.layer_norm(f"{old}.layernorm_after", f"{new}/norm3"),
+      *rules.linear(f"{old}.intermediate.dense", f"{new}/linear1"),
+      *rules.linear(f"{old}.output.dense", f"{new}/linear2"),
+  ]
+
+
+def _swin_rules(encoder: Swin, name: str, path: str) -> list[Rule]:
+  embeddings = f"{name}.embeddings"
+  found = rules.convolution(f"{embeddings}.patch_embeddings.projection", f"{path}/patches")
+  found += rules.layer_norm(f"{embeddings}.norm", f"{path}/norm_before")
+  if encoder.positions:
+    found += [Rule(f"{embeddings}.position_embeddings", f"{path}/position_table", TABLE)]
+  for stage, depth in enumerate(encoder.depths):
+    for i in range(depth):
+      old = f"{name}.encoder.layers.{stage}.blocks.{i}"
+      new = f"{path}/blocks_{stage}_{i}"
+      attention = f"{old}.attention.self"
+      found += _layer_rules(old, f"{new}/layer", attention, encoder.heads[stage], encoder.biased)
+      found += [Rule(f"{attention}.relative_position_bias_table", f"{new}/relative_table")]
+    if stage + 1 < len(encoder.depths):
+      old, new = f"{name}.encoder.layers.{stage}.downsample", f"{path}/merges_{stage}"
+      found += rules.layer_norm(f"{old}.norm", f"{new}/norm")
+      found += rules.linear(f"{old}.reduction", f"{new}/reduce", bias=False)
+  if encoder.norm_out:
+    found += rules.layer_norm(f"{name}.layernorm", f"{path}/norm_after")
+  return found
+
+
+def _blip_rules(encoder: ViT, name: str, path: str) -> list[Rule]:
+  found = [
+      Rule(f"{name}.embeddings.class_embedding", f"{path}/class_token", ROW),
+      Rule(f"{name}.embeddings.position_embedding", f"{path}/position_table", TABLE),
+      *rules.convolution(f"{name}.embeddings.patch_embedding", f"{path}/patches"),
+      *rules.layer_norm(f"{name}.post_layernorm", f"{path}/norm_after"),
+  ]
+  for i in range(encoder.layers):
+    old, new = f"{name}.encoder.layers.{i}", f"{path}/blocks_{i}"
+    fused = [(part, f"{old}.self_attn.qkv", n, 3) for n, part in enumerate(encoder.biased)]
+    found += rules.projections(fused, f"{new}/self_attention", encoder.heads)
+    out = f"{old}.self_attn.projection"
+    found += rules.attention_out(out, f"{new}/self_attention", encoder.heads)
+    found += _tower_layer_rules(old, new)
+  return found
+
+
+def _git_rules(encoder: ViT, name: str, path: str) -> list[Rule]:
+  found = [
+      Rule(f"{name}.embeddings.class_embedding", f"{path}/class_token"),
+      Rule(f"{name}.embeddings.position_embedding.weight", f"{path}/position_table"),
+      *rules.convolution(f"{name}.embeddings.patch_embedding", f"{path}/patches", bias=False),
+      *rules.layer_norm(f"{name}.pre_layrnorm", f"{path}/norm_before"),
+      *rules.layer_norm(f"{name}.post_layernorm", f"{path}/norm_after"),
+  ]
+  for i in range(encoder.layers):
+    old, new = f"{name}.encoder.layers.{i}", f"{path}/blocks_{i}"
+    q, k, v, out = (f"{old}.self_attn.{part}_proj" for part in ("q", "k", "v", "out"))
+    found += rules.attention((q, k, v, out), f"{new}/self_attention", encoder.heads)
+    found += _tower_layer_rules(old, new)
+  return found
+
+
+def _tower_layer_rules(old: str, new: str) -> list[Rule]:
+  return [
+      *rules.layer_norm(f"{old}.layer_norm1", f"{new}/norm1"),
+      *rules.layer_norm(f"{old}.layer_norm2", f"{new}/norm3"),
+      *rules.linear(f"{old}.mlp.fc1", f"{new}/linear1"),
+      *rules.linear(f"{old}.mlp.fc2", f"{new}/linear2"),
+  ]
+
+
+class Family(NamedTuple):
+  """Defaults of a configuration; the module it tells; names of the module's weights."""
+
+  defaults: dict[str, Any]
+  build: Callable[[Config], ViT | Swin]
+  rules: Callable[[Any, str, str], list[Rule]]
+
+
+FAMILIES = {
+    "vit": Family(_VIT, _vit, _vit_rules),
+    "deit": Family(_VIT, _vit, _vit_rules),
+    "beit": Family(_BEIT, _beit, _vit_rules),
+    "swin": Family(_SWIN, _swin, _swin_rules),
+    "donut-swin": Family(_SWIN, _swin, _swin_rules),
+    "blip_vision_model": Family(_BLIP, _tower, _blip_rules),
+    "git_vision_model": Family(_GIT, _tower, _git_rules),
+}
+COMBINED = ("vit", "deit", "beit", "swin", "donut-swin")  # in a VisionEncoderDecoder
+
+
+def width(encoder: ViT | Swin) -> int:
+  """Channels of the encoder's features."""
+  stages = len(encoder.depths) if isinstance(encoder, Swin) else 1
+  return encoder.width * 2 ** (stages - 1)
+
+
+def build(config: Config) -> ViT | Swin:
+  """The encoder that `config` tells; its model_type is one of `FAMILIES`."""
+  family = FAMILIES[config["model_type"]]
+  return family.build(family.defaults | dict(config))
+
+
+def names(config: Config, name: str, path: str) -> list[Rule]:
+  """Its weights below the folder's `name` and our `path`."""
+  return FAMILIES[config["model_type"]].rules(build(config), name, path)
+
+
+# Of newer versions of the transformers package, whose folders still have the older names.
+RENAMED = (
+    (r"^encoder\.layers\.(\d+)\.attention\.relative_position_bias\.",
+     r"encoder.encoder.layer.\1.attention.attention.relative_position_bias."),
+    (r"^encoder\.layers\.(\d+)\.relative_position_bias\.",
+     r"encoder.encoder.layer.\1.attention.attention.relative_position_bias."),
+    (r"^encoder\.layers\.(\d+)\.", r"encoder.encoder.layer.\1."),
+    (r"^encoder\.shared_position_bias\.", "encoder.encoder.relative_position_bias."),
+    (r"^(encoder\.encoder\.layer\.\d+\.attention)\.([qkv])_proj\.", r"\1.attention.\2_proj."),
+    (r"^(encoder\.encoder\.layers\.\d+\.blocks\.\d+\.attention)\.([qkv])_proj\.",
+     r"\1.self.\2_proj."),
+    (r"^(encoder\.encoder\.layers\.\d+\.blocks\.\d+\.attention)\.relative_position_bias\.",
+     r"\1.self."),
+    (r"^(encoder\.encoder\..*)\.q_proj\.", r"\1.query."),
+    (r"^(encoder\.encoder\..*)\.k_proj\.", r"\1.key."),
+    (r"^(encoder\.encoder\..*)\.v_proj\.", r"\1.value."),
+    (r"^(encoder\.encoder\..*)\.o_proj\.", r"\1.output.dense."),
+    (r"^(encoder\.encoder\..*)\.mlp\.fc1\.", r"\1.intermediate.dense."),
+    (r"^(encoder\.encoder\..*)\.mlp\.fc2\.", r"\1.output.dense."),
+)  # fmt: skip
