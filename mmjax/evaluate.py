@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from data_pipelines import pipeline
 from data_pipelines.batching import Bucket
-from mmjax import experiment, sharding, train_state
+from mmjax import experiment, pretrained, sharding, train_state
 from mmjax.checkpoint import CheckpointError, Checkpoints, read_run
 from mmjax.config import ConfigError, check_same_run, from_dict
 from mmjax.metrics.exprate import per_sample
@@ -38,7 +38,7 @@ class Evaluator:
   """
 
   def __init__(
-      self, config: ConfigDict, builder, split: str, vocabulary: Vocabulary, task, mesh,
+      self, config: ConfigDict, builder, split: str, vocabulary: Any, task, mesh,
       buckets: Sequence[Bucket] | None = None,
   ):  # fmt: skip
     self.task, self.mesh = task, mesh
@@ -128,11 +128,14 @@ def load_trained(config: ConfigDict, workdir: Path, step: int | None, mesh):
   run = read_run(workdir)
   if run is None and not config.init_from:
     raise CheckpointError(f"{workdir} holds no run; train first (--mode=train) or check --workdir")
-  if run is None:
+  if run is not None:
+    check_same_run(run["config"], config, workdir, only=("model", "task"))
+  if pretrained.chosen(config):
+    words: Any = pretrained.vocabulary(config, workdir)
+  elif run is None:
     words = experiment.vocabulary_of(experiment.open_dataset(config))
   else:
     words = Vocabulary.from_words(run["vocabulary"])
-    check_same_run(run["config"], config, workdir, only=("model", "task"))
   task = experiment.make_task(config, words)
   rates = experiment.make_rates(from_dict(run["config"]) if run else config, total_steps=2)
   if run is None:
@@ -166,7 +169,7 @@ def evaluate(
   builder = experiment.open_dataset(config)
   experiment.require_split(builder, split)
   task, variables, vocabulary, at = load_trained(config, workdir, step, mesh)
-  data_words = experiment.vocabulary_of(builder)
+  data_words = experiment.words_of(config, builder, workdir)
   if data_words != vocabulary:
     raise CheckpointError(
         f"{workdir} was trained with {len(vocabulary.words)} words, {config.data.name} has"

@@ -4,8 +4,10 @@ import dataclasses
 import importlib.metadata
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import jax
+import numpy as np
 import tensorflow_datasets as tfds
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
@@ -16,7 +18,7 @@ from data_pipelines.batching import Options, Plan
 from data_pipelines.index import RecordIndex, check_split, load_index
 from data_pipelines.pipeline import Records, encode_texts
 from data_pipelines.transforms import Resize
-from mmjax import convert, models, optim, sharding, tasks, train_state
+from mmjax import convert, models, optim, pretrained, sharding, tasks, train_state
 from mmjax.config import ConfigError
 from mmjax.text.vocabulary import Vocabulary
 
@@ -29,6 +31,7 @@ class Split:
   index: RecordIndex
   records: Records
   tokens: list[list[int]]
+  resize: Resize | None = None  # how the model wants its pictures, whatever the config says
 
   def plan(self, options: Options, **kwargs) -> Plan:
     """The batches of this split.
@@ -36,8 +39,11 @@ class Split:
     Raises:
       ConfigError: the sizes of the config leave no records, or do not divide among devices.
     """
+    if self.resize:
+      options = dataclasses.replace(options, resize=self.resize)
+    lengths = np.array([len(numbers) for numbers in self.tokens], np.int32)
     try:
-      return Plan(self.index.sizes, self.index.lengths, options, **kwargs)
+      return Plan(self.index.sizes, lengths, options, **kwargs)
     except ValueError as e:
       raise ConfigError(f"{self.name}: {e}") from e
 
@@ -57,6 +63,14 @@ def vocabulary_of(builder) -> Vocabulary:
   return Vocabulary.from_words(builder.info.metadata["vocabulary"])
 
 
+def words_of(config: ConfigDict, builder, workdir: Path) -> Any:
+  """The vocabulary of a run: that of its data set, or the tokenizer of a model of the hub."""
+  if not pretrained.chosen(config):
+    return vocabulary_of(builder)
+  pretrained.check_lengths(config, workdir)
+  return pretrained.vocabulary(config, workdir)
+
+
 def require_split(builder, name: str) -> None:
   """Raises ConfigError, naming the splits there are, if `name` is not one of them."""
   try:
@@ -65,7 +79,7 @@ def require_split(builder, name: str) -> None:
     raise ConfigError(str(e)) from e
 
 
-def load_split(config: ConfigDict, builder, name: str, vocabulary: Vocabulary) -> Split:
+def load_split(config: ConfigDict, builder, name: str, vocabulary: Any) -> Split:
   """Sizes, texts and (lazily) pictures of one split.
 
   Raises:
@@ -75,10 +89,12 @@ def load_split(config: ConfigDict, builder, name: str, vocabulary: Vocabulary) -
   require_split(builder, name)
   index = load_index(builder, name)
   undecoded = {"image": tfds.decode.SkipDecoding()}
-  records = Records(builder.as_data_source(name, decoders=undecoded), index.ids)
+  channels, resize = (3, pretrained.resize(vocabulary)) if pretrained.chosen(config) else (1, None)
+  source = builder.as_data_source(name, decoders=undecoded)
+  records = Records(source, index.ids, channels=channels)
   if config.data.in_memory:
     records.hold()
-  return Split(name, index, records, encode_texts(index.texts, vocabulary))
+  return Split(name, index, records, encode_texts(index.texts, vocabulary), resize)
 
 
 def data_options(config: ConfigDict, mesh: Mesh, *, train: bool) -> Options:
@@ -116,7 +132,7 @@ def data_options(config: ConfigDict, mesh: Mesh, *, train: bool) -> Options:
   )
 
 
-def make_task(config: ConfigDict, vocabulary: Vocabulary):
+def make_task(config: ConfigDict, vocabulary: Any):
   """The task with its model.
 
   Raises:
@@ -125,7 +141,10 @@ def make_task(config: ConfigDict, vocabulary: Vocabulary):
   sizes = {k: tuple(v) if isinstance(v, list | tuple) else v for k, v in config.model.items()}
   del sizes["name"]
   try:
-    model = models.build(config.model.name, len(vocabulary), **sizes)
+    if pretrained.chosen(config):
+      model = pretrained.model(vocabulary)
+    else:
+      model = models.build(config.model.name, len(vocabulary), **sizes)
     options = dict(config.decode)
     if "metrics" in config.evaluate:  # runs that were made before it was a key score as ever
       options["metrics"] = tuple(config.evaluate.metrics)
@@ -168,7 +187,10 @@ def start_from(
   Raises:
     WeightsError: they cannot be read or do not fit the model.
   """
-  variables = convert.load(config.model.name, Path(config.init_from), config.model, state)
+  if pretrained.chosen(config):
+    variables = pretrained.weights(config)
+  else:
+    variables = convert.load(config.model.name, Path(config.init_from), config.model, state)
   params = jax.device_put(variables.pop("params"), shardings.params)
   model_state = jax.device_put(variables, shardings.model_state)
   ema = None if state.ema is None else jax.tree.map(lambda x: x.copy(), params)

@@ -1,4 +1,4 @@
-"""Pictures in, LaTeX out, with a trained model."""
+"""Pictures in, text out, with a trained model."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -12,12 +12,10 @@ from tqdm import tqdm
 
 from data_pipelines.batching import Options, Plan, round_up
 from data_pipelines.pipeline import LoadBatch, Records
-from data_pipelines.transforms import resize
-from mmjax import experiment, sharding
+from data_pipelines.transforms import FIT, Resize, resize
+from mmjax import experiment, pretrained, sharding
 from mmjax.evaluate import load_trained
 from mmjax.infer.pictures import PictureError, crop_to_ink, load_picture
-from mmjax.text.latex import detokenize
-from mmjax.text.vocabulary import Vocabulary
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +35,7 @@ class Predictor:
   config: ConfigDict
   task: Any
   variables: Any
-  vocabulary: Vocabulary
+  vocabulary: Any
   mesh: jax.sharding.Mesh
 
   @classmethod
@@ -58,7 +56,7 @@ class Predictor:
     loaded, places = [], []
     for i, picture in enumerate(pictures):
       try:
-        loaded.append(self._at_most(crop_to_ink(load_picture(picture))[..., 0]))
+        loaded.append(self._load(picture))
         places.append(i)
       except PictureError as e:
         answers[i] = Answer(error=str(e))
@@ -66,12 +64,24 @@ class Predictor:
       answers[place] = answer
     return answers
 
+  def _load(self, picture: Any) -> np.ndarray:
+    if not self._resize:
+      return self._at_most(crop_to_ink(load_picture(picture))[..., 0])
+    return load_picture(picture, channels=3, polarity="as_is")
+
+  @property
+  def _resize(self) -> Resize | None:
+    """How the model wants its pictures; None: as formulas."""
+    return pretrained.resize(self.vocabulary) if pretrained.chosen(self.config) else None
+
   def _read(self, pictures: list[np.ndarray]) -> list[Answer]:
     if not pictures:
       return []
     plan = self._plan(pictures)
     disable = None if len(plan) > 1 else True
-    load = LoadBatch(Records(None, [], held=pictures), [[]] * len(pictures), 0, 1)
+    channels = 3 if self._resize else 1
+    records = Records(None, [], held=pictures, channels=channels)
+    load = LoadBatch(records, [[]] * len(pictures), 0, 1, plan)
     answers = [Answer()] * len(pictures)
     for step in tqdm(range(len(plan)), desc="reading", unit="batch", leave=False, disable=disable):
       batch = sharding.place_batch(load.map(plan[step]), self.mesh)
@@ -80,7 +90,7 @@ class Predictor:
         if record >= 0:
           words = self.vocabulary.decode(decoded.tokens[row, 0, : decoded.lengths[row, 0]])
           score = float(decoded.scores[row, 0])
-          answers[record] = Answer(detokenize(words), score, tuple(words))
+          answers[record] = Answer(self.task.text(words), score, tuple(words))
     return answers
 
   def _at_most(self, picture: np.ndarray) -> np.ndarray:
@@ -95,7 +105,7 @@ class Predictor:
     """Few coarse shapes, so that a service compiles seldom; padding does not change an answer."""
     d = self.config.data
     shards = sharding.batch_shards(self.mesh)
-    sizes = np.array([p.shape for p in pictures], np.int32)
+    sizes = np.array([p.shape[:2] for p in pictures], np.int32)
     options = Options(
         batch=round_up(min(len(pictures), self.config.evaluate.batch), shards),
         max_pixels=d.max_pixels,
@@ -106,5 +116,6 @@ class Predictor:
         low=tuple(d.low),
         high=tuple(d.high),
         max_area=int(sizes.astype(np.int64).prod(-1).max()),
+        resize=self._resize or FIT,
     )
     return Plan(sizes, np.zeros(len(sizes), np.int32), options, train=False)

@@ -74,6 +74,8 @@ def attention_maps(
     evaluator, variables, predictions: dict[int, Any]
 ) -> dict[int, tuple[np.ndarray, np.ndarray]]:
   """Each picture as the model sees it, and the attention [tokens + 1, h, w] over its cells."""
+  if evaluator.task.attention is None:
+    return {}
   if jax.process_count() > 1:  # the other processes are not here to compute their part
     return {}
   vocabulary = evaluator.task.vocabulary

@@ -16,6 +16,7 @@ from mmjax import losses
 from mmjax.decode.bidirectional import Decoded, Normalise, frame
 from mmjax.decode.left_to_right import left_to_right_search
 from mmjax.metrics import registry
+from mmjax.text import latex
 from mmjax.text.vocabulary import EOS, PAD, SOS, SPECIALS, Vocabulary
 
 STRUCTURE = ("^", "_", "{", "}")  # words that stand for no symbol of the picture
@@ -172,6 +173,10 @@ class Task:
     height, width = batch["image"].shape[1:3]
     stride = round((height * width / weights.shape[-1]) ** 0.5)
     return weights.reshape(*weights.shape[:2], height // stride, width // stride)
+
+  def text(self, words: Sequence[str]) -> str:
+    """What a reader gets for `words`."""
+    return latex.detokenize(words)
 
   def score(
       self, outputs: Sequence[Sequence[str] | None], references: Sequence[Sequence[str]]

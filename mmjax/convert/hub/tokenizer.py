@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mmjax.convert.hub.folder import HubError, read_json, text_part
-from mmjax.convert.hub.generation import Generation
+from mmjax.decode.generation import Generation
 from mmjax.text import latex
 from mmjax.text.vocabulary import UnknownWordError
 
@@ -93,7 +93,7 @@ class HubVocabulary:
     """The text up to its end, specials left out."""
     before = []
     for n in map(int, numbers):
-      if n in self.generation.stops:
+      if n in self.generation.stop:
         break
       before.append(n)
     text = self.tokenizer.decode(before, skip_special_tokens=True)
@@ -132,15 +132,14 @@ def read_tokenizer(
         f"{folder}: the tokenizer has {len(numbers)} tokens, up to number {largest}; the model"
         f" (vocab_size in config.json) has {size}: they are not of one model; download both again"
     )
-  used = {"start": generation.start, "pad": generation.pad}
-  used |= {f"end {n}": n for n in generation.stops}
-  beyond = [f"{name} token {n}" for name, n in used.items() if not 0 <= n < size]
+  used = {*generation.prompt, *generation.stop, *generation.suppressed}
+  beyond = sorted(n for n in used if not 0 <= n < size)
   if beyond:
-    raise HubError(f"{folder}: {', '.join(beyond)} is outside the model's {size} tokens")
+    raise HubError(f"{folder}: the search uses tokens {beyond}, the model has only {size}")
   begins: list[int] = []
   if not {config["model_type"], part.get("model_type")} & BEGIN_AT_ONCE:
     framed = tokenizer.encode("", add_special_tokens=True).ids
-    begins = [n for n in framed if n not in (generation.start, *generation.stops)]
+    begins = [n for n in framed if n not in (*generation.start, *generation.stop)]
   return HubVocabulary(
       tokenizer.to_str(), size, generation, folder, tuple(begins), formulas,
       bool(settings.get("clean_up_tokenization_spaces")),
