@@ -1,12 +1,13 @@
 """Batched, cached beam search as one `while_loop` with static shapes."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from mmjax.decode.constraints import Constraint
 from mmjax.text.vocabulary import PAD
 
 NEGATIVE = -1e9  # the score of a hypothesis that is not there
@@ -14,6 +15,8 @@ Cache = Any  # pytree of [B, R, ...]
 Step = Callable[
     [Int[Array, "B R"], Int[Array, ""], Cache], tuple[Float[Array, "B R V"], Cache]
 ]
+Words = int | Sequence[int]
+Ending = Literal["candidate", "running", "longest", "full"]
 
 
 class Hypotheses(NamedTuple):
@@ -32,12 +35,14 @@ class _Beams(NamedTuple):
   done: Hypotheses
   finished: Int[Array, "B G"]  # a search with `beam` of them is over
   cache: Cache
+  allowed: tuple[Any, ...]  # states of the constraints, [B, K, ...]
 
 
 class _Candidates(NamedTuple):
   """The best C continuations, best first."""
 
   prefixes: Int[Array, "B G C L"]
+  tokens: Int[Array, "B G C"]  # that continue them
   scores: Float[Array, "B G C"]
   stops: Bool[Array, "B G C"]  # ends with the stop token
 
@@ -64,26 +69,38 @@ def beam_search(
     cache_of: Callable[[int], Cache],
     real: Bool[Array, "B"],
     *,
-    starts: Sequence[int],
-    stops: Sequence[int],
+    starts: Sequence[Words],
+    stops: Sequence[Words],
     beam: int,
     max_length: int,
+    constraints: Sequence[Constraint] = (),
+    diversity: float = 0.0,
 ) -> Hypotheses:
   """Searches G = len(starts) times in each picture, each time with its own start and stop token.
 
-  Every step keeps the best (beam - finished) continuations; one that ends with the stop token is
-  finished and gives up its place. A search ends when `beam` hypotheses are finished or at
-  `max_length`; if none is finished then, the best running one counts. (Zhao et al., 2021.)
+  The beam shrinks: every step keeps the best (beam - finished) continuations; one that ends with
+  the stop token is finished and gives up its place. A search ends when `beam` hypotheses are
+  finished or at `max_length`; if none is finished then, the best running one counts. (Xu et al.,
+  2015: Show, Attend and Tell; Zhao et al., 2021: BTTR.)
+
+  With `diversity` the searches of a picture look at one another: in each step they choose one after
+  the other, and a word counts `diversity` less for every hypothesis of an earlier search that takes
+  it in this step. That steers the choice alone; scores stay log-probabilities. (Vijayakumar et al.,
+  2016, equation 5 with Hamming diversity.)
 
   Args:
     step: (tokens [B, R], position, cache) -> (logits [B, R, V], cache), with R = G * beam rows a
       picture. `cache` leaves are [B, R, ...].
     cache_of: length -> empty cache; sides that depend on the length grow with the hypotheses.
     real: [B] False for filler pictures, which are not searched.
-    starts: token that a search begins with, never part of its output.
-    stops: token that ends a hypothesis of a search.
+    starts: token that a search begins with, never part of its output; or several (a prompt), then
+      equally many for each search. The cache has room for all of them.
+    stops: token that ends a hypothesis of a search, or several that do.
     beam: K.
     max_length: most tokens of a hypothesis.
+    constraints: one for each search, or none: the words that may come next. Where none may, the
+      stop may.
+    diversity: see above; 0 for searches of their own.
 
   Returns:
     `Hypotheses` in the order in which they were finished; a score is the sum of the
@@ -106,7 +123,9 @@ def beam_search(
     order = jnp.broadcast_to(jnp.arange(beam), slot.shape)
     return _Kept(order, kept & ~ended, done, beams.finished + ended.sum(-1))
 
-  beams = _search(step, cache_of, real, starts, stops, beam, max_length, beam, keep)
+  beams = _search(
+      step, cache_of, real, starts, stops, beam, max_length, beam, keep, constraints, diversity
+  )
   return _best_running_where_none_finished(beams)
 
 
@@ -115,23 +134,39 @@ def normalised_beam_search(
     cache_of: Callable[[int], Cache],
     real: Bool[Array, "B"],
     *,
-    starts: Sequence[int],
-    stops: Sequence[int],
+    starts: Sequence[Words],
+    stops: Sequence[Words],
     beam: int,
     max_length: int,
     length_penalty: float,
+    ending: Ending = "candidate",
+    cut: bool = False,
+    counted: int = 0,
+    constraints: Sequence[Constraint] = (),
 ) -> Hypotheses:
   """As `beam_search`, but finished hypotheses take no place and are compared by length.
 
-  Of the best 2 * beam continuations those that end among the first `beam` are finished, and the
-  best `beam` of the others go on. A finished hypothesis scores (sum of its log-probabilities, the
-  stop's included) / (tokens + 1) ** length_penalty, and the best `beam` of them are kept. A search
-  ends when the worst of those is no worse than the best continuation at its present length; at
-  `max_length` the running hypotheses count as finished. (Zhao and Gao, 2022: CoMER.)
+  Of the best (1 + stop tokens) * beam continuations those that end among the first `beam` are
+  finished, and the best `beam` of the others go on. A finished hypothesis scores (sum of its
+  log-probabilities, the stop's included) / (tokens + 1) ** length_penalty, and the best `beam` of
+  them are kept. A search ends when it has so many and the worst of them is no worse than what
+  `ending` names; at `max_length` the running hypotheses count as finished, their stop for nothing.
+  (Zhao and Gao, 2022: CoMER. The other settings are those of Hugging Face's `generate`; see
+  `mmjax.decode.generation`.)
+
+  Args:
+    step, cache_of, real, starts, stops, beam, max_length, constraints: as for `beam_search`.
+    length_penalty: exponent of the length; 0 compares sums.
+    ending: "candidate": the best continuation at its present length, one that just stopped
+      included; "running": the best that goes on; "longest": that one if it grew to `max_length`
+      for nothing; "full": there is nothing to compare, the number is enough.
+    cut: at `max_length` any word ends a hypothesis, as a stop does and in its place.
+    counted: tokens of the start that count as part of the length.
 
   Returns:
     `Hypotheses`, best first, with those scores.
   """
+  longest = max_length + counted + (not cut)
 
   def merge(done: Hypotheses, tokens, scores, lengths) -> Hypotheses:
     all_scores = jnp.concatenate([done.scores, scores], -1)
@@ -145,55 +180,87 @@ def normalised_beam_search(
         jnp.where(there, jnp.take_along_axis(lengths, best, -1), 0),
     )
 
+  def size_at(length) -> Float[Array, ""]:
+    return jnp.asarray(length, jnp.float32) ** length_penalty
+
   def keep(beams: _Beams, new: _Candidates) -> _Kept:
-    size = (beams.position + 1).astype(jnp.float32) ** length_penalty
+    size = size_at(beams.position + 1 + counted)
     over = beams.finished == beam
-    ended = new.stops & (jnp.arange(2 * beam) < beam) & (new.scores > NEGATIVE / 2)
-    ended &= ~over[..., None]
+    stops, texts, lengths = new.stops, new.prefixes, beams.position
+    if cut:
+      ends_here = ~stops & (beams.position == max_length - 1)
+      stops |= ends_here
+      texts = texts.at[..., beams.position].set(jnp.where(ends_here, new.tokens, PAD))
+      lengths = beams.position + ends_here
+    there = new.scores > NEGATIVE / 2
+    ended = stops & (jnp.arange(new.scores.shape[-1]) < beam) & there & ~over[..., None]
     scores = jnp.where(ended, new.scores / size, NEGATIVE)
-    done = merge(beams.done, new.prefixes, scores, beams.position)
-    order = jnp.argsort(new.stops, -1, stable=True)[..., :beam]
-    live = jnp.take_along_axis(~new.stops & (new.scores > NEGATIVE / 2), order, -1)
-    over |= (done.scores[..., -1] > NEGATIVE / 2) & (
-        done.scores[..., -1] >= new.scores[..., 0] / size
-    )
+    done = merge(beams.done, texts, scores, lengths)
+    order = jnp.argsort(stops, -1, stable=True)[..., :beam]
+    live = jnp.take_along_axis(~stops & there, order, -1)
+    worst = done.scores[..., -1]
+    if ending == "full":
+      no_better = jnp.ones_like(over)
+    elif ending == "candidate":
+      no_better = worst >= new.scores[..., 0] / size
+    else:
+      best = jnp.take_along_axis(new.scores, order[..., :1], -1)[..., 0]
+      if ending == "longest" and length_penalty > 0:
+        size = size_at(longest)
+      no_better = worst >= jnp.where(live[..., 0], best / size, NEGATIVE)
+    over |= (worst > NEGATIVE / 2) & no_better
     return _Kept(order, live, done, jnp.where(over, beam, 0))
 
-  beams = _search(step, cache_of, real, starts, stops, beam, max_length, 2 * beam, keep)
-  size = (beams.position + 1).astype(jnp.float32) ** length_penalty
+  width = beam * (1 + max(len(_words(stop)) for stop in stops))
+  beams = _search(
+      step, cache_of, real, starts, stops, beam, max_length, width, keep, constraints, 0.0
+  )
   running = (beams.finished < beam)[..., None] & (beams.scores > NEGATIVE / 2)
-  scores = jnp.where(running, beams.scores / size, NEGATIVE)
+  scores = jnp.where(running, beams.scores / size_at(beams.position + 1 + counted), NEGATIVE)
   return merge(beams.done, beams.tokens, scores, beams.position)
+
+
+def _words(words: Words) -> tuple[int, ...]:
+  return (words,) if isinstance(words, int) else tuple(words)
 
 
 def _search(
     step: Step,
     cache_of: Callable[[int], Cache],
     real: Bool[Array, "B"],
-    starts: Sequence[int],
-    stops: Sequence[int],
+    starts: Sequence[Words],
+    stops: Sequence[Words],
     beam: int,
     max_length: int,
     width: int,
     keep: Callable[[_Beams, _Candidates], _Kept],
+    constraints: Sequence[Constraint],
+    diversity: float,
 ) -> _Beams:
   """Extends the hypotheses until all searches are over; `keep` rules on `width` candidates."""
   groups, batch = len(starts), real.shape[0]
   rows = groups * beam
-  stop = jnp.asarray(stops, jnp.int32)[None, :, None]
+  prompts = jnp.asarray([_words(start) for start in starts], jnp.int32)  # [G, P]
+  before = prompts.shape[1] - 1  # places of the cache that the first hypotheses find taken
+  most = max(len(_words(stop)) for stop in stops)
+  stop = jnp.asarray([(_words(stop) * most)[:most] for stop in stops], jnp.int32)  # [G, E]
 
   def start(length: int) -> _Beams:
     empty = jnp.full((batch, groups, beam, length), PAD, jnp.int32)
     nothing = jnp.full((batch, groups, beam), NEGATIVE, jnp.float32)
-    last = jnp.asarray(starts, jnp.int32)[None, :, None]
+    words = jnp.broadcast_to(prompts[:, None], (batch, groups, beam, before + 1))
+    cache = cache_of(length + before)
+    for at in range(before):
+      _, cache = step(words[..., at].reshape(batch, rows), jnp.int32(at), cache)
     return _Beams(
         position=jnp.int32(0),
-        last=jnp.broadcast_to(last, (batch, groups, beam)),
+        last=words[..., -1],
         tokens=empty,
         scores=nothing.at[:, :, 0].set(0),  # one live hypothesis, or the first step finds K equals
         done=Hypotheses(empty, nothing, jnp.zeros((batch, groups, beam), jnp.int32)),
         finished=jnp.where(real[:, None], 0, beam) * jnp.ones((1, groups), jnp.int32),
-        cache=cache_of(length),
+        cache=cache,
+        allowed=tuple(constraint.init(batch, beam) for constraint in constraints),
     )
 
   def grow(beams: _Beams, length: int) -> _Beams:
@@ -201,24 +268,33 @@ def _search(
     pad = lambda x: jnp.pad(x, [(0, more if a == 3 else 0) for a in range(4)])
     done = beams.done._replace(tokens=pad(beams.done.tokens))
     fit = lambda x, to: jnp.pad(x, [(0, n - m) for m, n in zip(x.shape, to.shape)])
-    cache = jax.tree.map(fit, beams.cache, jax.eval_shape(lambda: cache_of(length)))
+    cache = jax.tree.map(fit, beams.cache, jax.eval_shape(lambda: cache_of(length + before)))
     return beams._replace(tokens=pad(beams.tokens), done=done, cache=cache)
 
   def advance(beams: _Beams) -> _Beams:
-    logits, cache = step(beams.last.reshape(batch, rows), beams.position, beams.cache)
+    position = beams.position + before
+    logits, cache = step(beams.last.reshape(batch, rows), position, beams.cache)
     vocabulary = logits.shape[-1]
     log_probs = jax.nn.log_softmax(logits.astype(jnp.float32))
     log_probs = log_probs.reshape(batch, groups, beam, vocabulary)
+    if constraints:
+      allowed = jnp.stack([c.mask(s) for c, s in zip(constraints, beams.allowed)], 1)
+      ends = (jnp.arange(vocabulary) == stop[..., None]).any(1)[:, None]  # [G, 1, V]
+      allowed |= ends & ~allowed.any(-1, keepdims=True)
+      log_probs = jnp.where(allowed, log_probs, NEGATIVE)
     candidates = beams.scores[..., None] + log_probs
-    scores, best = jax.lax.top_k(candidates.reshape(batch, groups, -1), width)
+    if diversity:
+      scores, best = _one_after_the_other(candidates, beams.finished, diversity)
+    else:
+      scores, best = jax.lax.top_k(candidates.reshape(batch, groups, -1), width)
     parent, token = best // vocabulary, (best % vocabulary).astype(jnp.int32)
     prefixes = jnp.take_along_axis(beams.tokens, parent[..., None], 2)
-    kept = keep(beams, _Candidates(prefixes, scores, token == stop))
+    stopped = (token[..., None] == stop[None, :, None]).any(-1)
+    kept = keep(beams, _Candidates(prefixes, token, scores, stopped))
 
     chosen = lambda x: jnp.take_along_axis(x, kept.order, 2)
     parent, token, scores = chosen(parent), chosen(token), chosen(scores)
     source = (parent + jnp.arange(groups)[None, :, None] * beam).reshape(batch, rows)
-    reorder = lambda x: jnp.take_along_axis(x, source.reshape(batch, rows, *[1] * (x.ndim - 2)), 1)
     tokens = jnp.take_along_axis(prefixes, kept.order[..., None], 2)
     return _Beams(
         position=beams.position + 1,
@@ -227,7 +303,11 @@ def _search(
         scores=jnp.where(kept.live, scores, NEGATIVE),
         done=kept.done,
         finished=kept.finished,
-        cache=jax.tree.map(reorder, cache),
+        cache=_take_rows(cache, source),
+        allowed=tuple(
+            c.advance(_take_rows(state, parent[:, g]), token[:, g])
+            for g, (c, state) in enumerate(zip(constraints, beams.allowed))
+        ),
     )
 
   lengths = buffer_lengths(max_length)
@@ -237,6 +317,28 @@ def _search(
     unfinished = lambda s, end=length: (s.position < end) & (s.finished < beam).any()
     beams = jax.lax.while_loop(unfinished, advance, beams)
   return beams
+
+
+def _take_rows(tree: Any, source: Int[Array, "B R"]) -> Any:
+  take = lambda x: jnp.take_along_axis(x, source.reshape(*source.shape, *[1] * (x.ndim - 2)), 1)
+  return jax.tree.map(take, tree)
+
+
+def _one_after_the_other(
+    candidates: Float[Array, "B G K V"], finished: Int[Array, "B G"], diversity: float
+) -> tuple[Float[Array, "B G K"], Int[Array, "B G K"]]:
+  """The best K continuations of each search, where words that earlier ones took count less."""
+  batch, groups, beam, vocabulary = candidates.shape
+  takers = jnp.zeros((batch, 1, vocabulary))
+  found = []
+  for g in range(groups):
+    steered = (candidates[:, g] - diversity * takers).reshape(batch, -1)
+    _, best = jax.lax.top_k(steered, beam)
+    scores = jnp.take_along_axis(candidates[:, g].reshape(batch, -1), best, -1)
+    taken = (jnp.arange(beam) < beam - finished[:, g, None]) & (scores > NEGATIVE / 2)
+    takers = takers.at[jnp.arange(batch)[:, None], 0, best % vocabulary].add(taken)
+    found.append((scores, best))
+  return jnp.stack([scores for scores, _ in found], 1), jnp.stack([best for _, best in found], 1)
 
 
 def _best_running_where_none_finished(beams: _Beams) -> Hypotheses:
