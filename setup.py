@@ -7,6 +7,8 @@ JIEBA = "jieba>=0.42.1,<0.43"
 CAPTIONS = [JIEBA, "sentencepiece>=0.2,<0.3"]
 # pycocoevalcap: the word lists and tables of METEOR (100 MB); only its files are used.
 METRICS = [JIEBA, "pycocoevalcap>=1.2,<2"]
+# Folders of the Hugging Face hub; tokenizers brings huggingface_hub and what that needs.
+HUB = ["safetensors>=0.5,<1", "tokenizers>=0.21,<0.24"]
 TEST = ["hypothesis>=6.100,<7", "pytest>=8.3,<10", "pytest-xdist>=3.6,<4"]
 
 setup(
@@ -39,8 +41,9 @@ setup(
     ],
     extras_require={
         "captions": CAPTIONS,
+        "hub": HUB,
         "metrics": METRICS,
-        "test": [*TEST, *CAPTIONS, *METRICS],
+        "test": [*TEST, *CAPTIONS, *HUB, *METRICS],
         "lint": ["mypy>=1.15,<3", "ruff>=0.9,<1"],
         # Wants protobuf<7 and pillow<13, older than constraints.txt: an environment of its own.
         "beam": ["apache-beam>=2.74,<3"],

@@ -4,14 +4,14 @@ r"""A model of the Hugging Face hub: its folder tells architecture, tokenizer an
     --config.init_from=FOLDER --input=PICTURES
   python -m mmjax.main --config=configs/hub.py:crohme --workdir=$WORKDIR --config.init_from=FOLDER
 
-The first line needs no data set. The second one fine-tunes on formulas, of any data set that has
-some; from then on the workdir describes the model itself.
+The first line needs no data set. The second one fine-tunes on the formulas of a data set; from then
+on the workdir describes the model itself.
 """
 
 from configs import base
 
 
-def get_config(data: str = "crohme"):
+def get_config(data: str = ""):
   c = base.get_config()
   c.task = "hub"
 

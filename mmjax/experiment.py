@@ -40,7 +40,7 @@ class Split:
       ConfigError: the sizes of the config leave no records, or do not divide among devices.
     """
     if self.resize:
-      options = dataclasses.replace(options, resize=self.resize)
+      options = dataclasses.replace(options, resize=self.resize, align=1)
     lengths = np.array([len(numbers) for numbers in self.tokens], np.int32)
     try:
       return Plan(self.index.sizes, lengths, options, **kwargs)

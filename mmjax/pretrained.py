@@ -54,7 +54,7 @@ def check_lengths(config: ConfigDict, workdir: Path) -> None:
 
 
 def _read(config: ConfigDict, workdir: Path) -> hub.Hub:
-  return hub.read(folder(config, workdir), formulas=not config.data.texts)
+  return hub.read(folder(config, workdir), formulas=bool(config.data.name and not config.data.texts))
 
 
 def model(words: HubVocabulary) -> Any:

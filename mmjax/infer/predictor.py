@@ -111,7 +111,7 @@ class Predictor:
         max_pixels=d.max_pixels,
         multiple=shards,
         max_buckets=4,
-        align=64,
+        align=1 if self._resize else 64,
         scale=d.scale,
         low=tuple(d.low),
         high=tuple(d.high),

@@ -13,6 +13,7 @@ _DEFAULTS: dict[str, Any] = dict(
     decoder_start_token_id=None, bos_token_id=None, eos_token_id=None, suppress_tokens=None,
     begin_suppress_tokens=None, bad_words_ids=None,
 )  # fmt: skip
+BLIP_PLACES = 512  # of its text part where the config does not say
 
 
 def from_dicts(config: Mapping[str, Any], given: Mapping[str, Any] | None) -> Generation:
@@ -32,6 +33,12 @@ def from_dicts(config: Mapping[str, Any], given: Mapping[str, Any] | None) -> Ge
     rule = "bad_words_ids of several tokens" if several else "begin_suppress_tokens"
     raise HubError(f"generation_config.json sets {rule}, which is not known here; take it out")
   g["suppress_tokens"] = sorted({w[0] for w in words} | set(g["suppress_tokens"] or ()))
+  if g["max_length"] == _DEFAULTS["max_length"] and g["max_new_tokens"] is None:
+    # The library counts its default behind the start.
+    g["max_new_tokens"] = g["max_length"]
+    part = text_part(config) if config["model_type"] == "blip" else config
+    places = part.get("max_position_embeddings") or BLIP_PLACES
+    g["max_new_tokens"] = min(g["max_new_tokens"], places - 1)
   try:
     return Generation.from_config(g)
   except ValueError as e:
