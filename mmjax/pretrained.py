@@ -54,7 +54,8 @@ def check_lengths(config: ConfigDict, workdir: Path) -> None:
 
 
 def _read(config: ConfigDict, workdir: Path) -> hub.Hub:
-  return hub.read(folder(config, workdir), formulas=bool(config.data.name and not config.data.texts))
+  formulas = bool(config.data.name and not config.data.texts)
+  return hub.read(folder(config, workdir), formulas=formulas)
 
 
 def model(words: HubVocabulary) -> Any:

@@ -72,6 +72,12 @@ def read(folder: Path | str, *, formulas: bool = False) -> Hub:
     raise
   except ValueError as e:
     raise HubError(f"{folder}: {e}") from e
+  if tuple(model.encoder.image_size) != pictures.canvas:
+    ours, theirs = (" x ".join(map(str, s)) for s in (pictures.canvas, model.encoder.image_size))
+    raise HubError(
+        f"{folder}: preprocessor_config.json makes pictures of {ours} pixels, the model"
+        f" (config.json) takes {theirs}: they are not of one model; download both again"
+    )
   words = tokenizer.read_tokenizer(folder, config, how, formulas=formulas)
   return Hub(folder, config, pictures, words, model)
 

@@ -103,8 +103,8 @@ def read_state(folder: Path, *, unpickle: bool = False) -> dict[str, np.ndarray]
   if not unpickle:
     raise HubError(
         f"{folder} has its weights as a pickle alone ({pickles[0]}), which may hold a program:"
-        f" download {WEIGHTS}, or set config.model.unpickle=True to have the arrays in it read by an"
-        " unpickler that runs nothing"
+        f" download {WEIGHTS}, or set config.model.unpickle=True to have the arrays in it read by"
+        " an unpickler that runs nothing"
     )
   if pickles[0] == PICKLE:
     return read_arrays(folder / PICKLE)
