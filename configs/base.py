@@ -69,10 +69,22 @@ def get_config() -> ConfigDict:
   c.train.epochs = 100
 
   c.decode = ConfigDict()
-  c.decode.beam = 10  # hypotheses a direction
+  c.decode.strategy = "beam"  # "diverse": groups of hypotheses that differ; "sample": at random
+  c.decode.beam = 10  # hypotheses a direction; 1 is greedy
   c.decode.max_length = 200  # tokens
   c.decode.length_penalty = 1.0  # exponent of the length
   c.decode.normalise = "sum"  # by it: both directions together (sum, BTTR), or each (CoMER)
+  c.decode.groups = 1  # diverse: groups that the beam is divided into
+  c.decode.diversity = 0.5  # diverse: cost of a word for each earlier hypothesis that takes it
+  c.decode.samples = 5  # sample: texts a picture, the likeliest first
+  c.decode.temperature = 1.0  # sample: divides the logits; 0 takes the likeliest word
+  c.decode.top_k = 0  # sample: words to draw from, the likeliest; 0: all
+  c.decode.top_p = 1.0  # sample: draw from the likeliest words that have this share together
+  c.decode.min_length = 0  # tokens before a text may stop
+  c.decode.no_repeat = 0  # no run of so many tokens twice in a text; 0: any
+  c.decode.no_double = False  # no token twice in a row
+  c.decode.ban_unknown = True  # <unk> is never written
+  c.decode.grammar = False  # formulas: only well-formed LaTeX, written left to right
 
   c.evaluate = ConfigDict()
   c.evaluate.split = "validation"

@@ -5,8 +5,11 @@ r"""A model of the Hugging Face hub: its folder tells architecture, tokenizer an
   python -m mmjax.main --config=configs/hub.py:crohme --workdir=$WORKDIR --config.init_from=FOLDER
 
 The first line needs no data set. The second one fine-tunes on the formulas of a data set; from then
-on the workdir describes the model itself.
+on the workdir describes the model itself. The folder also says how pictures get their size:
+config.data.resize, canvas, low, high, scale and align do nothing.
 """
+
+from ml_collections import ConfigDict
 
 from configs import base
 
@@ -30,7 +33,9 @@ def get_config(data: str = ""):
   c.optim.clip = 1.0
   c.train.epochs = 10
 
-  c.decode.beam = 0  # as the folder's generation settings say
-  c.decode.max_length = 0  # likewise
+  c.decode = ConfigDict()  # of the folder's generation settings these can be changed
+  c.decode.beam = 0  # hypotheses; 0: as the folder says, and its length penalty
+  c.decode.max_length = 0  # tokens; 0: as the folder says
+  c.decode.length_penalty = 1.0  # with a beam of its own
   c.evaluate.every_epochs = 1
   return c

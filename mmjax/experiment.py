@@ -20,6 +20,8 @@ from data_pipelines.pipeline import Records, encode_texts
 from data_pipelines.transforms import Resize
 from mmjax import convert, models, optim, pretrained, sharding, tasks, train_state
 from mmjax.config import ConfigError
+from mmjax.decode.options import DecodeOptions
+from mmjax.tasks.hub import Changes
 from mmjax.text.vocabulary import Vocabulary
 
 
@@ -141,12 +143,14 @@ def make_task(config: ConfigDict, vocabulary: Any):
   sizes = {k: tuple(v) if isinstance(v, list | tuple) else v for k, v in config.model.items()}
   del sizes["name"]
   try:
+    options: dict[str, Any] = {}
     if pretrained.chosen(config):
-      model = pretrained.model(vocabulary)
+      model, options["decode"] = pretrained.model(vocabulary), Changes(**config.decode)
     else:
+      # Runs that were made before something was a key decode and score as ever.
       model = models.build(config.model.name, len(vocabulary), **sizes)
-    options = dict(config.decode)
-    if "metrics" in config.evaluate:  # runs that were made before it was a key score as ever
+      options["decode"] = DecodeOptions(**config.decode)
+    if "metrics" in config.evaluate:
       options["metrics"] = tuple(config.evaluate.metrics)
     return tasks.build(config.task, model=model, vocabulary=vocabulary, **options)
   except (TypeError, ValueError) as e:

@@ -151,3 +151,8 @@ def test_zero_is_a_token_and_padding_has_no_loss(config, tmp_path):
   tokens_in, tokens_out = jax.device_get(task.targets(batch))
   assert tokens_in[0, 0, :4].tolist() == [2, 0, 5, 0]
   assert tokens_out[:, 0].tolist() == [[0, 5, 0, 2, -1], [-1] * 5]
+
+  several = batch | {"references": np.array([[[0, 5], [9, 0], [0, 0]], [[1, 1]] * 3]),
+                     "reference_length": np.array([[2, 1, 0], [2, 2, 2]])}  # fmt: skip
+  _, tokens_out = jax.device_get(task.targets(several))
+  assert tokens_out.tolist() == [[[0, 5, 2], [9, 2, -1], [-1] * 3], [[-1] * 3] * 3]

@@ -12,6 +12,7 @@ from mmjax.convert import state_dict as sd
 from mmjax.convert.parity import SCORE_TOLERANCE, Check, compare
 from mmjax.decode.beam_search import NEGATIVE
 from mmjax.decode.bidirectional import Decoded
+from mmjax.decode.options import DecodeOptions
 from mmjax.models.bttr import BTTR
 from mmjax.tasks.bidirectional import Task
 from mmjax.text.vocabulary import Vocabulary
@@ -79,7 +80,10 @@ def checks(sizes: dict, state: dict[str, np.ndarray], arrays: dict[str, np.ndarr
   total, weight = losses.cross_entropy(logits, rows(arrays["in/out"]))
   yield compare("loss", total / weight, arrays["out/loss"])
 
-  task = Task(model, Vocabulary(()), sizes["beam"], sizes["max_len"], length_penalty=0.0)
+  options = DecodeOptions(
+      beam=sizes["beam"], max_length=sizes["max_len"], length_penalty=0.0
+  )
+  task = Task(model, Vocabulary(()), options)
   search = jax.jit(task.search)
   for i, (height, width) in enumerate(sizes["sizes"]):
     image = images[i : i + 1, :height, :width]

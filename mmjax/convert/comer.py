@@ -11,6 +11,7 @@ import numpy as np
 from mmjax import losses
 from mmjax.convert import state_dict as sd
 from mmjax.convert.parity import SCORE_TOLERANCE, Check, compare
+from mmjax.decode.options import DecodeOptions
 from mmjax.models.comer import CoMER
 from mmjax.tasks.bidirectional import Task
 from mmjax.text.vocabulary import Vocabulary
@@ -92,9 +93,11 @@ def checks(
   yield compare("loss", total / weight, arrays["out/loss"])
 
   # The reference counts the start token as part of the longest text.
-  task = Task(
-      model, Vocabulary(()), sizes["beam"], sizes["max_len"] - 1, sizes["alpha"], normalise="each"
-  )
+  options = DecodeOptions(
+      beam=sizes["beam"], max_length=sizes["max_len"] - 1, length_penalty=sizes["alpha"],
+      normalise="each",
+  )  # fmt: skip
+  task = Task(model, Vocabulary(()), options)
   search = jax.jit(task.search)
   for i, (height, width) in enumerate(sizes["sizes"]):
     image = images[i : i + 1, :height, :width]

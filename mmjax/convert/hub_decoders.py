@@ -45,6 +45,7 @@ _BERT = {
     "tie_word_embeddings": True,
 }
 _ROBERTA = _BERT | {"vocab_size": 50265, "pad_token_id": 1}
+_XLM_ROBERTA = _ROBERTA | {"vocab_size": 30522}
 _BLIP = _BERT | {
     "vocab_size": 30524,
     "num_attention_heads": 8,
@@ -71,7 +72,11 @@ _BART = {
     "pad_token_id": 1,
     "tie_word_embeddings": True,
 }
-_TROCR = _BART | {"layernorm_embedding": True, "use_learned_position_embeddings": True}
+_TROCR = _BART | {
+    "max_position_embeddings": 512,
+    "layernorm_embedding": True,
+    "use_learned_position_embeddings": True,
+}
 _BART_OFFSET = 2  # rows of its table of positions that no word takes
 
 
@@ -260,11 +265,9 @@ def _bert_names(decoder: TextDecoder, name: str, path: str) -> Names:
       *_bert_layers(decoder, body, path),
       *rules.linear(f"{head}.transform.dense", f"{path}/transform_linear"),
       *rules.layer_norm(f"{head}.transform.LayerNorm", f"{path}/transform_norm"),
-      Rule(f"{head}.bias", f"{path}/word_bias"),
   ]
   words = f"{body}.embeddings.word_embeddings.weight"
-  table = Names(found, {f"{head}.decoder.bias": f"{head}.bias"})
-  return _with_head(decoder, table, f"{head}.decoder.weight", words, path)
+  return _with_biased_head(decoder, found, head, words, path)
 
 
 def _roberta_names(decoder: TextDecoder, name: str, path: str) -> Names:
@@ -274,11 +277,9 @@ def _roberta_names(decoder: TextDecoder, name: str, path: str) -> Names:
       *_bert_layers(decoder, body, path),
       *rules.linear(f"{head}.dense", f"{path}/transform_linear"),
       *rules.layer_norm(f"{head}.layer_norm", f"{path}/transform_norm"),
-      Rule(f"{head}.bias", f"{path}/word_bias"),
   ]
   words = f"{body}.embeddings.word_embeddings.weight"
-  table = Names(found, {f"{head}.decoder.bias": f"{head}.bias"})
-  return _with_head(decoder, table, f"{head}.decoder.weight", words, path)
+  return _with_biased_head(decoder, found, head, words, path)
 
 
 def _git_names(decoder: TextDecoder, name: str, path: str) -> Names:
@@ -290,6 +291,16 @@ def _git_names(decoder: TextDecoder, name: str, path: str) -> Names:
   ]
   words = "git.embeddings.word_embeddings.weight"
   return _with_head(decoder, Names(found, {}), "output.weight", words, path)
+
+
+def _with_biased_head(
+    decoder: TextDecoder, found: list[Rule], head: str, words: str, path: str
+) -> Names:
+  """BERT's head has its bias twice; the one of the matrix counts where that is not tied."""
+  names = (f"{head}.bias", f"{head}.decoder.bias")
+  bias, copy = names if decoder.tied else names[::-1]
+  table = Names([*found, Rule(bias, f"{path}/word_bias")], {copy: bias})
+  return _with_head(decoder, table, f"{head}.decoder.weight", words, path)
 
 
 def _with_head(decoder: TextDecoder, table: Names, head: str, words: str, path: str) -> Names:
@@ -311,7 +322,7 @@ FAMILIES = {
     "gpt2": Family(_GPT2, _gpt2, _gpt2_names),
     "bert": Family(_BERT, _bert, _bert_names),
     "roberta": Family(_ROBERTA, _bert, _roberta_names),
-    "xlm-roberta": Family(_ROBERTA, _bert, _roberta_names),
+    "xlm-roberta": Family(_XLM_ROBERTA, _bert, _roberta_names),
     "bart": Family(_BART, _bart, _bart_names),
     "mbart": Family(_BART, _bart, _bart_names),
     "trocr": Family(_TROCR, _bart, _trocr_names),

@@ -93,10 +93,16 @@ def _vit(c: Config) -> ViT:
 
 
 def _beit(c: Config) -> ViT:
+  height, width = _pair(c["image_size"])
   relative: Literal["none", "each", "shared"]
   relative = "each" if c["use_relative_position_bias"] else "none"
   if c["use_shared_relative_position_bias"]:
     relative = "shared"
+  if relative != "none" and height != width:
+    # The transformers package stretches the table of such a model, so that no weights fit ours.
+    raise ValueError(
+        f"encoder beit with relative positions has square pictures, not {height}x{width}"
+    )
   return ViT(
       biased=("query", "value"),
       scaled=c["layer_scale_init_value"] > 0,
@@ -277,22 +283,19 @@ def names(config: Config, name: str, path: str) -> list[Rule]:
   return FAMILIES[config["model_type"]].rules(build(config), name, path)
 
 
-# Of newer versions of the transformers package, whose folders still have the older names.
+_LAYER = r"^(encoder\.encoder\.layer\.\d+)"
+_BLOCK = r"^(encoder\.encoder\.layers\.\d+\.blocks\.\d+)"
+_QUERY_KEY_VALUE = {"q_proj": "query", "k_proj": "key", "v_proj": "value"}
+# Newer versions of the transformers package rename weights on loading; folders keep these names.
 RENAMED = (
-    (r"^encoder\.layers\.(\d+)\.attention\.relative_position_bias\.",
-     r"encoder.encoder.layer.\1.attention.attention.relative_position_bias."),
-    (r"^encoder\.layers\.(\d+)\.relative_position_bias\.",
-     r"encoder.encoder.layer.\1.attention.attention.relative_position_bias."),
-    (r"^encoder\.layers\.(\d+)\.", r"encoder.encoder.layer.\1."),
+    (r"^encoder\.layers\.", "encoder.encoder.layer."),
     (r"^encoder\.shared_position_bias\.", "encoder.encoder.relative_position_bias."),
-    (r"^(encoder\.encoder\.layer\.\d+\.attention)\.([qkv])_proj\.", r"\1.attention.\2_proj."),
-    (r"^(encoder\.encoder\.layers\.\d+\.blocks\.\d+\.attention)\.([qkv])_proj\.",
-     r"\1.self.\2_proj."),
-    (r"^(encoder\.encoder\.layers\.\d+\.blocks\.\d+\.attention)\.relative_position_bias\.",
-     r"\1.self."),
-    (r"^(encoder\.encoder\..*)\.q_proj\.", r"\1.query."),
-    (r"^(encoder\.encoder\..*)\.k_proj\.", r"\1.key."),
-    (r"^(encoder\.encoder\..*)\.v_proj\.", r"\1.value."),
+    (_LAYER + r"\.relative_position_bias\.", r"\1.attention.attention.relative_position_bias."),
+    (_BLOCK + r"\.attention\.relative_position_bias\.", r"\1.attention.self."),
+    *((rf"{_LAYER}\.attention\.{new}\.", rf"\1.attention.attention.{old}.")
+      for new, old in _QUERY_KEY_VALUE.items()),
+    *((rf"{_BLOCK}\.attention\.{new}\.", rf"\1.attention.self.{old}.")
+      for new, old in _QUERY_KEY_VALUE.items()),
     (r"^(encoder\.encoder\..*)\.o_proj\.", r"\1.output.dense."),
     (r"^(encoder\.encoder\..*)\.mlp\.fc1\.", r"\1.intermediate.dense."),
     (r"^(encoder\.encoder\..*)\.mlp\.fc2\.", r"\1.output.dense."),

@@ -47,7 +47,8 @@ class Table(NamedTuple):
 
   Attributes:
     rules: what fills our variables.
-    copies: a name -> the name of the same array, which need not be there twice.
+    copies: a name -> the name of the same array, which need not be there twice. Matrices are
+      compared where they are; of vectors the latter counts.
     ignored: patterns of names, matched whole: what is computed or never used.
     renamed: (pattern, replacement) from other versions' names to those of the rules.
   """
@@ -74,7 +75,7 @@ def read(table: Table, state: dict[str, np.ndarray]) -> dict:
     if copy in left:
       if name not in left:
         left[name] = left[copy]
-      elif not np.array_equal(left[copy], left[name]):
+      elif left[copy].ndim > 1 and not np.array_equal(left[copy], left[name]):
         raise WeightsError(
             f"{copy} differs from {name}, but the configuration says that they are one;"
             " set tie_word_embeddings to false if they are not"

@@ -1,9 +1,12 @@
 """Vision encoder-decoders of the hub -> `mmjax.models.vision_encoder_decoder`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mmjax.convert import hub_decoders, hub_encoders, rules
+import numpy as np
+
+from mmjax.convert import hub_checks, hub_decoders, hub_encoders, rules
+from mmjax.convert.parity import Check, compare
 from mmjax.models.vision_encoder_decoder import VisionEncoderDecoder
 
 Config = Mapping[str, Any]
@@ -45,3 +48,32 @@ def _check_parts(config: Config) -> None:
     kind = config.get(part, {}).get("model_type")
     if kind not in known:
       raise ValueError(f"no {part} {kind!r}; there are: {', '.join(known)}")
+
+
+def convert(arrays: dict[str, np.ndarray], *, config: Config) -> dict:
+  """Variables from a folder's weights.
+
+  Raises:
+    WeightsError: a weight is missing, left over, or of a shape that its layer cannot have.
+  """
+  return rules.read(names(config), arrays)
+
+
+def checks(sizes: dict, state: dict[str, np.ndarray], arrays: dict[str, np.ndarray]
+           ) -> Iterator[Check]:  # fmt: skip
+  """Recorded outputs against ours: encoder states, logits, searches.
+
+  Args:
+    sizes: the recorded configuration and the settings of the search.
+    state: the weights.
+    arrays: `in/...` and `out/...` as recorded: standardised pictures [B, 3, H, W], tokens [B, T].
+  """
+  config = {"encoder": sizes["encoder"], "decoder": sizes["decoder"]}
+  model, variables = build(config, {}), convert(state, config=config)
+  memory = hub_checks.encoded(model, variables, arrays)
+  states = arrays["out/encoder_last_hidden_state"]
+  yield compare("encoder_last_hidden_state", memory.features, states)
+  logits = hub_checks.logits(model, variables, memory, arrays["in/decoder_input_ids"])
+  yield compare("logits", logits, arrays["out/logits"])
+  settings = hub_checks.settings_of(sizes, sizes["bos"], sizes["eos"])
+  yield from hub_checks.searches(model, variables, memory, arrays, settings, sizes["pad"])

@@ -64,6 +64,11 @@ def buffer_lengths(max_length: int) -> list[int]:
   return lengths
 
 
+def as_words(words: Words) -> tuple[int, ...]:
+  """One or several as several."""
+  return (words,) if isinstance(words, int) else tuple(words)
+
+
 def beam_search(
     step: Step,
     cache_of: Callable[[int], Cache],
@@ -211,17 +216,13 @@ def normalised_beam_search(
     over |= (worst > NEGATIVE / 2) & no_better
     return _Kept(order, live, done, jnp.where(over, beam, 0))
 
-  width = beam * (1 + max(len(_words(stop)) for stop in stops))
+  width = beam * (1 + max(len(as_words(stop)) for stop in stops))
   beams = _search(
       step, cache_of, real, starts, stops, beam, max_length, width, keep, constraints, 0.0
   )
   running = (beams.finished < beam)[..., None] & (beams.scores > NEGATIVE / 2)
   scores = jnp.where(running, beams.scores / size_at(beams.position + 1 + counted), NEGATIVE)
   return merge(beams.done, beams.tokens, scores, beams.position)
-
-
-def _words(words: Words) -> tuple[int, ...]:
-  return (words,) if isinstance(words, int) else tuple(words)
 
 
 def _search(
@@ -240,10 +241,10 @@ def _search(
   """Extends the hypotheses until all searches are over; `keep` rules on `width` candidates."""
   groups, batch = len(starts), real.shape[0]
   rows = groups * beam
-  prompts = jnp.asarray([_words(start) for start in starts], jnp.int32)  # [G, P]
+  prompts = jnp.asarray([as_words(start) for start in starts], jnp.int32)  # [G, P]
   before = prompts.shape[1] - 1  # places of the cache that the first hypotheses find taken
-  most = max(len(_words(stop)) for stop in stops)
-  stop = jnp.asarray([(_words(stop) * most)[:most] for stop in stops], jnp.int32)  # [G, E]
+  most = max(len(as_words(stop)) for stop in stops)
+  stop = jnp.asarray([(as_words(stop) * most)[:most] for stop in stops], jnp.int32)  # [G, E]
 
   def start(length: int) -> _Beams:
     empty = jnp.full((batch, groups, beam, length), PAD, jnp.int32)
@@ -279,9 +280,7 @@ def _search(
     log_probs = log_probs.reshape(batch, groups, beam, vocabulary)
     if constraints:
       allowed = jnp.stack([c.mask(s) for c, s in zip(constraints, beams.allowed)], 1)
-      ends = (jnp.arange(vocabulary) == stop[..., None]).any(1)[:, None]  # [G, 1, V]
-      allowed |= ends & ~allowed.any(-1, keepdims=True)
-      log_probs = jnp.where(allowed, log_probs, NEGATIVE)
+      log_probs = jnp.where(or_stop(allowed, stop[:, None]), log_probs, NEGATIVE)
     candidates = beams.scores[..., None] + log_probs
     if diversity:
       scores, best = _one_after_the_other(candidates, beams.finished, diversity)
@@ -317,6 +316,12 @@ def _search(
     unfinished = lambda s, end=length: (s.position < end) & (s.finished < beam).any()
     beams = jax.lax.while_loop(unfinished, advance, beams)
   return beams
+
+
+def or_stop(allowed: Bool[Array, "*R V"], stop: Int[Array, "*#R E"]) -> Bool[Array, "*R V"]:
+  """`allowed`, and where that is nothing the stops."""
+  ends = (jnp.arange(allowed.shape[-1]) == stop[..., None]).any(-2)
+  return allowed | (ends & ~allowed.any(-1, keepdims=True))
 
 
 def _take_rows(tree: Any, source: Int[Array, "B R"]) -> Any:

@@ -1,7 +1,7 @@
 """Both reading directions: targets for training, and search with mutual rescoring."""
 
-from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,11 +16,11 @@ from mmjax.decode.beam_search import (
   buffer_lengths,
   normalised_beam_search,
 )
+from mmjax.decode.constraints import Constraint
+from mmjax.decode.options import Normalise
 from mmjax.text.vocabulary import EOS, PAD, SOS
 
 STARTS, STOPS = (SOS, EOS), (EOS, SOS)  # left to right, right to left
-
-Normalise = Literal["sum", "each"]
 
 
 class Decoded(NamedTuple):
@@ -83,6 +83,7 @@ def bidirectional_search(
     max_length: int,
     length_penalty: float,
     normalise: Normalise = "sum",
+    constraints: Sequence[Constraint] = (),
 ) -> Decoded:
   """Beam search in both directions; each direction's hypotheses are scored by the other as well.
 
@@ -97,11 +98,14 @@ def bidirectional_search(
     decode: teacher-forced logits of [B, R, M] decoder inputs.
     length_penalty: exponent of the length; 0 compares sums.
     normalise: what is divided by the length.
+    constraints: one for each direction, or none.
 
   Returns:
     2 * beam hypotheses a picture, best first, in reading order.
   """
-  limits: Any = dict(starts=STARTS, stops=STOPS, beam=beam, max_length=max_length)
+  limits: Any = dict(
+      starts=STARTS, stops=STOPS, beam=beam, max_length=max_length, constraints=constraints
+  )
   if normalise == "each":
     found = normalised_beam_search(step, cache_of, real, length_penalty=length_penalty, **limits)
     other = _other_direction(found, decode, max_length)

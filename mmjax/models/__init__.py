@@ -20,7 +20,13 @@ def build(name: str, vocabulary_size: int, **sizes) -> nn.Module:
   """
   if name not in names():
     raise ValueError(f"no model {name!r}; there are: {', '.join(names())}")
-  model = importlib.import_module(f"{__name__}.{name}").Model
+  module = importlib.import_module(f"{__name__}.{name}")
+  if not hasattr(module, "Model"):
+    raise ValueError(
+        f"model {name!r} is not made from sizes but from a folder of the Hugging Face hub: see"
+        " mmjax.convert.hub_models"
+    )
+  model = module.Model
   try:
     return model(vocabulary_size=vocabulary_size, **sizes)
   except (TypeError, ValueError) as e:

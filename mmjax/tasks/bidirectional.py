@@ -6,13 +6,27 @@ from typing import Any
 
 from jaxtyping import Array, Bool, Int
 
-from mmjax.decode.bidirectional import Decoded, bidirectional_search, both_directions
+from mmjax.decode.bidirectional import (
+  STOPS,
+  Decoded,
+  bidirectional_search,
+  both_directions,
+)
+from mmjax.decode.search import rules_of
 from mmjax.tasks import recognition
 
 
 @dataclasses.dataclass(frozen=True)
 class Task(recognition.Task):
   """Image -> LaTeX, trained left to right and right to left on one encoding of the picture."""
+
+  def __post_init__(self):
+    super().__post_init__()
+    if self.decode.strategy != "beam":
+      raise ValueError(
+          f"config.decode.strategy is {self.decode.strategy!r}; the task that reads both ways knows"
+          ' "beam" alone: use it, or another task'
+      )
 
   def frames(
       self, tokens: Int[Array, "B L"], lengths: Int[Array, "B"]
@@ -23,15 +37,20 @@ class Task(recognition.Task):
   def search(self, variables, memory: Any, real: Bool[Array, "B"]) -> Decoded:
     """All hypotheses of each encoded picture, best first; `real` [B] is False on filler."""
     call: Any = functools.partial(self.model.apply, variables)
-    rows = 2 * self.beam
+    options = self.decode
+    rows = 2 * options.beam
+    forward, backward = (
+        rules_of(options, self.vocabulary, stop, backward=stop == STOPS[1]) for stop in STOPS
+    )
     shared, _ = call(memory, rows, 1, method="init_cache")
     return bidirectional_search(
         lambda tokens, at, cache: call(tokens, at, cache, shared, method="step"),
         lambda length: call(memory, rows, length, method="init_cache")[1],
         lambda tokens: call(tokens, memory, method="decode"),
         real,
-        beam=self.beam,
-        max_length=self.max_length,
-        length_penalty=self.length_penalty,
-        normalise=self.normalise,
+        beam=options.beam,
+        max_length=options.max_length,
+        length_penalty=options.length_penalty,
+        normalise=options.normalise,
+        constraints=forward + backward,
     )

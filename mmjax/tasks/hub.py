@@ -19,19 +19,36 @@ IGNORED = -1  # a target that does not count: 0 may be a word here
 
 
 @dataclasses.dataclass(frozen=True)
+class Changes:
+  """What `config.decode` changes in the search that the model's folder asks for.
+
+  Attributes:
+    beam: hypotheses; 0: as the folder says, whose length rule then counts too.
+    max_length: most tokens; 0: as the folder says.
+    length_penalty: exponent of the length, with a `beam`.
+  """
+
+  beam: int = 0
+  max_length: int = 0
+  length_penalty: float = 1.0
+
+  def __post_init__(self):
+    if min(self.beam, self.max_length) < 0:
+      raise ValueError("config.decode.beam and max_length are 0 (as the folder says) or more")
+
+
+@dataclasses.dataclass(frozen=True)
 class Task(recognition.Task):
   """Picture -> text.
 
   Attributes:
     vocabulary: a tokenizer (`mmjax.convert.hub.tokenizer`); its `generation` rules the search.
-    beam: 0: as many as `generation` says, whose length rule then counts too.
-    max_length: 0: as `generation` says.
+    decode: what is changed in them.
   """
 
   vocabulary: Any
-  beam: int = 0
-  max_length: int = 0
-  attention = None  # nothing to show in reports
+  decode: Any = Changes()
+  attention = None  # type: ignore[assignment]  # nothing to show in reports
 
   def init(self, key: jax.Array) -> Any:
     """New variables, boxed with the logical axes of their dimensions."""
@@ -41,21 +58,27 @@ class Task(recognition.Task):
 
   @property
   def generation(self) -> Generation:
-    """The rules of the search, with what the config changes."""
-    rules = self.vocabulary.generation
-    if self.beam:
-      rules = dataclasses.replace(rules, beam=self.beam, length_penalty=self.length_penalty)
-    if self.max_length:
-      most = self.max_length + rules.max_length - rules.words
+    """The rules of the search, with what `decode` changes."""
+    rules, changes = self.vocabulary.generation, self.decode
+    if changes.beam:
+      penalty = changes.length_penalty
+      rules = dataclasses.replace(rules, beam=changes.beam, length_penalty=penalty)
+    if changes.max_length:
+      most = changes.max_length + rules.max_length - rules.words
       rules = dataclasses.replace(rules, max_length=most)
     return rules
 
   def targets(self, batch: dict[str, Array]) -> tuple[Int[Array, "B R M"], Int[Array, "B R M"]]:
-    """Decoder inputs and outputs of each text; IGNORED behind the end and on filler."""
+    """Decoder inputs and outputs of each text, or of all `references` of a picture.
+
+    IGNORED behind the end, on filler, and where there is no text.
+    """
     tokens, lengths = batch["tokens"][:, None], batch["length"][:, None]
+    if "references" in batch:
+      tokens, lengths = batch["references"], batch["reference_length"]
     rules = self.vocabulary.generation
     tokens_in, tokens_out = frame(tokens, lengths, rules.start[-1], rules.stop[0])
-    there = jnp.arange(tokens_out.shape[-1]) <= lengths[..., None]
+    there = (jnp.arange(tokens_out.shape[-1]) <= lengths[..., None]) & (lengths > 0)[..., None]
     return tokens_in, jnp.where(there & batch["real"][:, None, None], tokens_out, IGNORED)
 
   def loss(self, params, model_state, batch: dict[str, Array], key: jax.Array):

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import re
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,8 +13,9 @@ from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int
 
 from mmjax import losses
-from mmjax.decode.bidirectional import Decoded, Normalise, frame
-from mmjax.decode.left_to_right import left_to_right_search
+from mmjax.decode.bidirectional import Decoded, frame
+from mmjax.decode.options import DecodeOptions
+from mmjax.decode.search import search
 from mmjax.metrics import registry
 from mmjax.text import latex
 from mmjax.text.vocabulary import EOS, PAD, SOS, SPECIALS, Vocabulary
@@ -48,19 +49,13 @@ class Task:
     model: has encode, decode, init_cache and step (see `mmjax.models.bttr`); its `counting_loss`
       (memory, counts) -> [B] is added where it has one (see `mmjax.models.can`).
     vocabulary: its words.
-    beam: hypotheses (of each direction where there are two); 1 is greedy.
-    max_length: most tokens of a hypothesis.
-    length_penalty: exponent of the length in a hypothesis's score.
-    normalise: what is divided by the length (see `mmjax.decode`).
+    decode: how texts are decoded (of each direction where there are two).
     metrics: rows of `mmjax.metrics.registry`, or single scores of them.
   """
 
   model: nn.Module
   vocabulary: Vocabulary
-  beam: int = 10
-  max_length: int = 200
-  length_penalty: float = 1.0
-  normalise: Normalise = "sum"
+  decode: DecodeOptions = dataclasses.field(default_factory=DecodeOptions)
   metrics: tuple[str, ...] = ("exprate",)
 
   def __post_init__(self):
@@ -72,9 +67,6 @@ class Task:
           f"model {type(self.model).__name__} has no {' or '.join(lacks)}: it does not write word"
           " by word, as this task needs"
       )
-    if self.normalise not in get_args(Normalise):
-      known = ", ".join(get_args(Normalise))
-      raise ValueError(f"decode.normalise is {self.normalise!r}; there are: {known}")
 
   def init(self, key: jax.Array) -> Any:
     """New variables, boxed with the logical axes of their dimensions."""
@@ -140,15 +132,14 @@ class Task:
   def search(self, variables, memory: Any, real: Bool[Array, "B"]) -> Decoded:
     """All hypotheses of each encoded picture, best first; `real` [B] is False on filler."""
     call: Any = functools.partial(self.model.apply, variables)
-    shared, _ = call(memory, self.beam, 1, method="init_cache")
-    return left_to_right_search(
+    rows = self.decode.rows
+    shared, _ = call(memory, rows, 1, method="init_cache")
+    return search(
         lambda tokens, at, cache: call(tokens, at, cache, shared, method="step"),
-        lambda length: call(memory, self.beam, length, method="init_cache")[1],
+        lambda length: call(memory, rows, length, method="init_cache")[1],
         real,
-        beam=self.beam,
-        max_length=self.max_length,
-        length_penalty=self.length_penalty,
-        normalise=self.normalise,
+        self.decode,
+        self.vocabulary,
     )
 
   @functools.partial(jax.jit, static_argnums=0)

@@ -77,6 +77,39 @@ def test_a_tokenizer_that_cannot_write_formulas(made, folder):
     words.encode([r"\frac", "x"])
 
 
+def test_byte_pairs_from_two_files(folder):
+  words = hub.read(folder, formulas=True).vocabulary
+  words.tokenizer.model.save(str(folder))  # vocab.json, merges.txt
+  (folder / "tokenizer.json").unlink()
+  named = dict(bos_token="<s>", eos_token="</s>", pad_token="<pad>", unk_token="<unk>")
+  made_hub.write_json(folder / "special_tokens_map.json", named)
+  made_hub.write_json(folder / "tokenizer_config.json", {"tokenizer_class": "RobertaTokenizer"})
+  again = hub.read(folder, formulas=True).vocabulary
+  assert again.begins == words.begins == (0,) and again.words == words.words
+  for text in made_hub.TEXTS:
+    assert again.encode(text.split()) == words.encode(text.split())
+  assert again.text([0, *again.encode(["x"]), 1]) == "x"  # specials are no text
+
+
+def test_sentence_pieces_are_cut_as_sentencepiece_does(folder, tmp_path):
+  pieces = pytest.importorskip("sentencepiece", reason="pip install 'mmjax[captions]'")
+  (tmp_path / "text").write_text("\n".join(made_hub.TEXTS * 5))
+  pieces.SentencePieceTrainer.train(
+      input=str(tmp_path / "text"), model_prefix=str(tmp_path / "m"), vocab_size=40,
+      minloglevel=9, character_coverage=1.0, hard_vocab_limit=False,
+  )  # fmt: skip
+  model = pieces.SentencePieceProcessor(model_file=str(tmp_path / "m.model"))
+  (folder / "tokenizer.json").unlink()
+  shutil.copy(tmp_path / "m.model", folder / "sentencepiece.bpe.model")
+  change(folder, "config.json", decoder=made_hub.config_for(model.vocab_size() + 2)["decoder"])
+  words = hub.read(folder).vocabulary
+  for text in ("a man riding two dogs", "x ^ { 2 } = a", "dogs  play"):
+    # fairseq's numbers: one more for all but the specials
+    expected = [n + 1 if n else 3 for n in model.encode(text)]
+    assert words.encode([text]) == [0, *expected] and words.begins == (0,)
+    assert words.text([0, *expected, 2]) == model.decode(model.encode(text))
+
+
 def test_the_way_back_is_exact(made, tmp_path):
   found = hub.read(made)
   export.write(found, found.variables(), tmp_path / "out")

@@ -11,6 +11,7 @@ from flax import linen as nn
 
 from mmjax import models, sharding, train_state
 from mmjax.decode.bidirectional import both_directions
+from mmjax.decode.options import DecodeOptions
 from mmjax.losses import cross_entropy
 from mmjax.tasks.bidirectional import Task
 from mmjax.tasks.recognition import valid_pixels
@@ -94,7 +95,7 @@ def test_overfits_eight_pictures():
   vocabulary = Vocabulary.from_words(["a", "b", "c", "d", "+", "^", "{", "}"])
   sizes = SIZES | dict(width=32, layers=1, hidden=64, dropout=0.0, encoder_dropout=0.0)
   model = models.build("bttr", len(vocabulary), mask_features=True, **sizes)
-  task = Task(model, vocabulary, beam=3, max_length=10)
+  task = Task(model, vocabulary, DecodeOptions(beam=3, max_length=10))
   rates = train_state.Rates(optax.scale_by_adam(), lambda step: jnp.float32(5e-3))
   numbers = [vocabulary.encode(text.split()) for text in TEXTS]
   size = np.array([[32, 64], [20, 33], [32, 48], [16, 64], [31, 64], [32, 63], [8, 20], [32, 64]])
@@ -120,7 +121,7 @@ def test_overfits_eight_pictures():
 
   traces = Task.predict._cache_size()
   for order in (np.arange(8), np.arange(8)[::-1]):
-    for decoder in (task, Task(model, vocabulary, beam=1, max_length=10)):
+    for decoder in (task, Task(model, vocabulary, DecodeOptions(beam=1, max_length=10))):
       found = decoder.predict(state.variables, {k: v[order] for k, v in batch.items()})
       ours = [" ".join(vocabulary.decode(t[0].tolist())) for t in np.asarray(found.tokens)]
       assert ours == [TEXTS[i] for i in order]

@@ -7,6 +7,7 @@ import optax
 import pytest
 
 from mmjax import models, sharding, tasks, train_state
+from mmjax.decode.options import DecodeOptions
 from mmjax.tasks import recognition
 from mmjax.text.vocabulary import Vocabulary
 
@@ -15,7 +16,7 @@ VOCABULARY = Vocabulary.from_words(WORDS)
 SIZES = dict(hidden=32, embedding=24, attention=16, coverage_channels=4, counting=8, growth=4,
              encoder_layers=(1, 1), dropout=0.0, encoder_dropout=0.0)  # fmt: skip
 MODEL = models.build("can", len(VOCABULARY), mask_features=True, **SIZES)
-TASK = recognition.Task(MODEL, VOCABULARY, beam=2, max_length=8)
+TASK = recognition.Task(MODEL, VOCABULARY, DecodeOptions(beam=2, max_length=8))
 TEXTS = ["a", "b a", "a ^ { b }", "c c b"]
 
 
@@ -93,6 +94,20 @@ def test_a_model_that_writes_trees_is_refused():
     tasks.build("recognition", model=model, vocabulary=VOCABULARY)
 
 
-def test_an_unknown_rule_is_refused():
-  with pytest.raises(ValueError, match=r"decode.normalise is 'all'; there are: sum, each"):
-    tasks.build("recognition", model=MODEL, vocabulary=VOCABULARY, normalise="all")
+def test_all_strategies_give_texts_best_first(batch):
+  variables = jax.jit(TASK.init)(jax.random.key(1))
+  diverse = dict(strategy="diverse", groups=2, beam=2, diversity=20.0)
+  for changes in (diverse, dict(strategy="sample", samples=2, temperature=5.0)):
+    options = DecodeOptions(max_length=4, **changes)
+    task = tasks.build("recognition", model=MODEL, vocabulary=VOCABULARY, decode=options)
+    found = task.predict(variables, batch)
+    assert found.tokens.shape == (4, 2, 4)
+    scores = np.asarray(found.scores)
+    assert (scores[:, :-1] >= scores[:, 1:]).all() and (scores > -100).all()
+    assert (np.asarray(found.tokens[:, 0]) != np.asarray(found.tokens[:, 1])).any()
+
+
+def test_both_directions_know_the_beam_alone():
+  options = DecodeOptions(strategy="sample")
+  with pytest.raises(ValueError, match=r"config.decode.strategy is 'sample'; the task that reads"):
+    tasks.build("bidirectional", model=MODEL, vocabulary=VOCABULARY, decode=options)

@@ -35,10 +35,9 @@ def from_dicts(config: Mapping[str, Any], given: Mapping[str, Any] | None) -> Ge
   g["suppress_tokens"] = sorted({w[0] for w in words} | set(g["suppress_tokens"] or ()))
   if g["max_length"] == _DEFAULTS["max_length"] and g["max_new_tokens"] is None:
     # The library counts its default behind the start.
-    g["max_new_tokens"] = g["max_length"]
     part = text_part(config) if config["model_type"] == "blip" else config
-    places = part.get("max_position_embeddings") or BLIP_PLACES
-    g["max_new_tokens"] = min(g["max_new_tokens"], places - 1)
+    places = int(part.get("max_position_embeddings") or BLIP_PLACES)
+    g["max_new_tokens"] = min(int(g["max_length"]), places - 1)
   try:
     return Generation.from_config(g)
   except ValueError as e:

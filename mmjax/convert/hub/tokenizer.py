@@ -253,7 +253,7 @@ def _sentence_pieces(folder: Path) -> Any:
         f"{folder} has its tokenizer as sentencepiece.bpe.model: pip install 'mmjax[captions]'"
         f" reads it ({e})"
     ) from e
-  stored = sentencepiece_model_pb2.ModelProto()
+  stored: Any = getattr(sentencepiece_model_pb2, "ModelProto")()  # noqa: B009 (made at run time)
   stored.ParseFromString((folder / "sentencepiece.bpe.model").read_bytes())
   pieces = [(name, 0.0) for name in ("<s>", "<pad>", "</s>", "<unk>")]
   pieces += [(p.piece, p.score) for p in stored.pieces[3:]] + [("<mask>", 0.0)]
