@@ -46,9 +46,14 @@ def export(workdir: Path, output: Path, step: int | None = None) -> int:
     CheckpointError: nothing trained there.
     HubError: the run's model is not one of the hub, or `output` has weights already.
   """
-  from mmjax import api, evaluate, experiment, pretrained
+  from mmjax import evaluate, experiment, pretrained
+  from mmjax.checkpoint import CheckpointError, read_run
+  from mmjax.config import from_dict
 
-  config = api.stored_config(workdir)
+  run = read_run(workdir)
+  if run is None:
+    raise CheckpointError(f"{workdir} holds no run; check --workdir")
+  config = from_dict(run["config"])
   if not pretrained.chosen(config):
     raise HubError(
         f"{workdir} has the model {config.model.name!r}; only models that came from a folder of the"
