@@ -28,9 +28,9 @@ def folder(tmp_path_factory):
 def config(folder, formulas):
   changes = {
       "init_from": str(folder), "data.dir": str(formulas), "data.batch": 16, "data.max_tokens": 48,
-      "optim.lr": 1e-2, "optim.warmup_steps": 1, "train.epochs": 3, "evaluate.batch": 16,
-      "evaluate.max_buckets": 1, "evaluate.every_epochs": 3, "log.every_steps": 1,
-      "checkpoint.every_steps": 6, "checkpoint.keep": 5,
+      "optim.lr": 1e-2, "optim.warmup_steps": 1, "train.epochs": 12, "evaluate.batch": 16,
+      "evaluate.max_buckets": 1, "evaluate.every_epochs": 12, "log.every_steps": 4,
+      "checkpoint.every_steps": 20, "checkpoint.keep": 5,
   }  # fmt: skip
   return configs.override(hub_config.get_config("synthetic").lock(), changes)
 

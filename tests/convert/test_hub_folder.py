@@ -78,13 +78,13 @@ def test_a_tokenizer_that_cannot_write_formulas(made, folder):
 
 
 def test_byte_pairs_from_two_files(folder):
-  words = hub.read(folder, formulas=True).vocabulary
+  words = hub.read(folder).vocabulary
   words.tokenizer.model.save(str(folder))  # vocab.json, merges.txt
   (folder / "tokenizer.json").unlink()
   named = dict(bos_token="<s>", eos_token="</s>", pad_token="<pad>", unk_token="<unk>")
   made_hub.write_json(folder / "special_tokens_map.json", named)
   made_hub.write_json(folder / "tokenizer_config.json", {"tokenizer_class": "RobertaTokenizer"})
-  again = hub.read(folder, formulas=True).vocabulary
+  again = hub.read(folder).vocabulary
   assert again.begins == words.begins == (0,) and again.words == words.words
   for text in made_hub.TEXTS:
     assert again.encode(text.split()) == words.encode(text.split())

@@ -16,6 +16,8 @@ FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "
          "vocab.json", "merges.txt", "vocab.txt", "sentencepiece.bpe.model")  # fmt: skip
 _SPECIALS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token",
              "mask_token")  # fmt: skip
+_USUAL = ("<s>", "<pad>", "</s>", "<unk>", "<mask>", "<|endoftext|>", "[PAD]", "[UNK]", "[CLS]",
+          "[SEP]", "[MASK]")  # fmt: skip
 # Models that were trained to write words behind the start; others, what their tokenizer puts there.
 BEGIN_AT_ONCE = {"blip", "git", "mbart"}
 LEAST_SHARE = 0.9  # of the model's table that a tokenizer fills: tables are rounded up
@@ -179,7 +181,7 @@ def _tokenizer(folder: Path, settings: Mapping[str, Any]) -> Any:
 def _add_special(tokenizer: Any, folder: Path, settings: Mapping[str, Any]) -> None:
   """The tokens that stand beside the vocabulary files, in the order of their numbers."""
   named = {**settings, **(read_json(folder, "special_tokens_map.json") or {})}
-  special: list[str] = []
+  special = [token for token in _USUAL if tokenizer.token_to_id(token) is not None]
   for name in _SPECIALS:
     token = named.get(name)
     special += [token["content"] if isinstance(token, dict) else token] if token else []
