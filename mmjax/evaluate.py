@@ -194,7 +194,8 @@ def evaluate(
         predictions,
         scores,
         title=f"{config.model.name} on {config.data.name}, {split}",
-        subtitle=f"checkpoint of step {at}; beam {config.decode.beam}; {len(predictions)} pictures"
+        subtitle=f"checkpoint of step {at}; beam {config.decode.beam or 'of the model'};"
+        f" {len(predictions)} pictures"
         + (f", {dropped} over the size limits and counted as wrong" if dropped else ""),
         count=config.evaluate.report_samples,
         notes={"workdir": str(workdir), **experiment.versions()},
