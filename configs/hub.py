@@ -25,7 +25,7 @@ def get_config(data: str = ""):
   c.data.batch = 16
   c.data.max_buckets = 1
   c.data.max_area = 50_000_000  # every picture is brought to the model's size
-  c.data.max_tokens = 63
+  c.data.max_tokens = 200  # of the model's own
 
   c.optim.lr = 5e-5
   c.optim.warmup_steps = 500

@@ -46,6 +46,7 @@ def check_lengths(config: ConfigDict, workdir: Path) -> None:
   """Raises ConfigError if the model has no room for the texts that a config lets through."""
   described = _read(config, workdir)
   room = described.model.decoder.places - len(described.vocabulary.generation.start)
+  room = room // 8 * 8  # batches are planned in eights of tokens
   if config.data.max_tokens > room:
     raise ConfigError(
         f"config.data.max_tokens is {config.data.max_tokens}, the model has room for {room} tokens:"

@@ -123,7 +123,7 @@ def test_only_runs_of_the_hub_are_written(trained, tmp_path, capsys):
 
 
 def test_settings_that_cannot_work(config, tmp_path):
-  with pytest.raises(ConfigError, match=r"max_tokens is 500, the model has room for 63 tokens"):
+  with pytest.raises(ConfigError, match=r"max_tokens is 500, the model has room for 56 tokens"):
     api.train(configs.override(config, {"data.max_tokens": 500}), tmp_path / "run")
   with pytest.raises(ConfigError, match=r"name it by --config\.init_from=FOLDER"):
     api.train(configs.override(config, {"init_from": ""}), tmp_path / "run")
