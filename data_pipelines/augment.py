@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
-from data_pipelines.transforms import Resize, crop_to_canvas, resize
+from data_pipelines.transforms import Resize, bring_to_size
 
 CELL = 16  # pixels between the points that elastic distortion moves on their own
 MOST_MOVED = 0.25  # of the narrower side: how far turns and slants may move the ends of the other
@@ -67,11 +67,8 @@ def augmented(
     picture = _window(picture, a.crop, draw)
   if a.flip and draw.random() < 0.5:
     picture = np.ascontiguousarray(picture[:, ::-1])
-  if rule.rule == "crop":
-    place = tuple(draw.random(2)) if a.crop else (0.5, 0.5)
-    picture = np.ascontiguousarray(crop_to_canvas(picture, rule, place))
-  else:
-    picture = resize(picture, h, w, rule.how)
+  place = tuple(draw.random(2)) if a.crop and rule.rule == "crop" else (0.5, 0.5)
+  picture = np.ascontiguousarray(bring_to_size(picture, h, w, rule, place))
   if a.rotate or a.shear or a.elastic:
     picture = _warp(picture, a, draw)
   if a.stroke:

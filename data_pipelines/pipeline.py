@@ -126,9 +126,7 @@ class LoadBatch(grain.transforms.Map):
     if self._augment:
       draw = np.random.default_rng((self._seed, epoch, 4, record, text))
       return augmented(picture, h, w, self._resize, self._augment, draw)
-    if self._resize.rule == "crop":
-      return transforms.crop_to_canvas(picture, self._resize)
-    return transforms.resize(picture, h, w, self._resize.how)
+    return transforms.bring_to_size(picture, h, w, self._resize)
 
 
 def encode_texts(texts: list[str], vocabulary: Vocabulary) -> list[list[int]]:

@@ -1,6 +1,7 @@
 """Sizes of pictures after scaling, the scaling itself, and the pixels of encoded pictures."""
 
 import dataclasses
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -47,19 +48,23 @@ class Resize:
     rule: "fit" keeps proportions, and the sizes differ (`scaled_sizes`); "squash" brings each
       picture to the canvas, whatever its proportions (Xu et al., 2015, in its usual
       implementation; CLIP features); "crop" brings the shorter side to `shorter` and cuts the
-      canvas out of the middle (He et al., 2016, in evaluation).
-    canvas: height and width under "squash" and "crop".
+      canvas out of the middle (He et al., 2016, in evaluation); "own" is what `own` does.
+    canvas: height and width under all rules but "fit".
     shorter: side under "crop"; 0: the larger one of the canvas.
     how: "area" averages areas, by OpenCV; "bilinear" and "bicubic" are Pillow's, with its
       smoothing, which torchvision has and published weights expect.
+    own: picture -> picture of the size of the canvas.
   """
 
   rule: str = "fit"
   canvas: tuple[int, int] = (256, 256)
   shorter: int = 0
   how: str = "area"
+  own: Callable[[np.ndarray], np.ndarray] | None = None
 
   def __post_init__(self):
+    if self.rule == "own" and self.own:
+      return
     if self.rule not in ("fit", "squash", "crop"):
       raise ValueError(f"no rule {self.rule!r} to resize by: use fit, squash or crop")
     if self.how != "area" and self.how not in _PILLOW:
@@ -72,6 +77,21 @@ class Resize:
 
 
 FIT = Resize()
+
+
+def bring_to_size(
+    picture: UInt8[np.ndarray, "H W *C"],
+    height: int,
+    width: int,
+    rule: Resize,
+    place: tuple[float, float] = (0.5, 0.5),
+) -> UInt8[np.ndarray, "h w *c"]:
+  """`picture` at its planned size, by `rule`; `place` is that of a "crop"."""
+  if rule.own:
+    return rule.own(picture)
+  if rule.rule == "crop":
+    return crop_to_canvas(picture, rule, place)
+  return resize(picture, height, width, rule.how)
 
 
 def resize(

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from data_pipelines import pipeline
 from data_pipelines.batching import Bucket
-from mmjax import experiment, features, sharding, splits, train_state
+from mmjax import experiment, features, pretrained, sharding, splits, train_state
 from mmjax.checkpoint import CheckpointError, read_run
 from mmjax.config import ConfigError, check_same_run
 from mmjax.metrics.registry import NotAvailableError
@@ -126,11 +126,14 @@ def load_trained(config: ConfigDict, workdir: Path, step: int | None, mesh):
   run = read_run(workdir)
   if run is None and not config.init_from:
     raise CheckpointError(f"{workdir} holds no run; train first (--mode=train) or check --workdir")
-  if run is None:
+  if run is not None:
+    check_same_run(run["config"], config, workdir, only=("model", "task"))
+  if pretrained.chosen(config):
+    words: Any = pretrained.vocabulary(config, workdir)
+  elif run is None:
     words = splits.vocabulary_of(config, splits.open_dataset(config))
   else:
     words = Vocabulary.from_words(run["vocabulary"])
-    check_same_run(run["config"], config, workdir, only=("model", "task"))
   task = experiment.make_task(config, words)
   if run is None:
     rates = experiment.make_rates(config, total_steps=2)
@@ -160,7 +163,8 @@ def evaluate(
   builder = splits.open_dataset(config)
   splits.require_split(builder, split)
   task, variables, vocabulary, at = load_trained(config, workdir, step, mesh)
-  data_words = vocabulary if splits.has_captions(config) else splits.vocabulary_of(config, builder)
+  brought = splits.has_captions(config) or pretrained.chosen(config)  # by the run, to any data set
+  data_words = vocabulary if brought else splits.vocabulary_of(config, builder)
   if data_words != vocabulary:
     raise CheckpointError(
         f"{workdir} was trained with {len(vocabulary.words)} words, {config.data.name} has"

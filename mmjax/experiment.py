@@ -12,11 +12,12 @@ from ml_collections import ConfigDict
 from data_pipelines.augment import Augment
 from data_pipelines.batching import Options
 from data_pipelines.transforms import Resize
-from mmjax import convert, models, optim, sharding, splits, tasks, train_state
+from mmjax import convert, models, optim, pretrained, sharding, splits, tasks, train_state
 from mmjax.checkpoint import CheckpointError, Checkpoints, read_run
 from mmjax.config import ConfigError, from_dict
 from mmjax.convert import encoders
 from mmjax.decode.options import DecodeOptions
+from mmjax.tasks.hub import Changes
 from mmjax.text.vocabulary import Vocabulary
 
 
@@ -55,7 +56,7 @@ def data_options(config: ConfigDict, mesh: Mesh, *, train: bool) -> Options:
   )
 
 
-def make_task(config: ConfigDict, vocabulary: Vocabulary):
+def make_task(config: ConfigDict, vocabulary: Any):
   """The task with its model.
 
   Raises:
@@ -64,9 +65,13 @@ def make_task(config: ConfigDict, vocabulary: Vocabulary):
   sizes = {k: tuple(v) if isinstance(v, list | tuple) else v for k, v in config.model.items()}
   del sizes["name"]
   try:
-    model = models.build(config.model.name, len(vocabulary), **sizes)
-    # Runs that were made before something was a key decode and score as ever.
-    options: dict[str, Any] = {"decode": DecodeOptions(**config.decode)} if config.decode else {}
+    options: dict[str, Any] = {}
+    if pretrained.chosen(config):
+      model, options["decode"] = pretrained.model(vocabulary), Changes(**config.decode)
+    else:
+      model = models.build(config.model.name, len(vocabulary), **sizes)
+      # Runs that were made before something was a key decode and score as ever.
+      options |= {"decode": DecodeOptions(**config.decode)} if config.decode else {}
     if "metrics" in config.evaluate:
       options["metrics"] = tuple(config.evaluate.metrics)
     if splits.has_captions(config):
@@ -123,6 +128,8 @@ def start_from(
   path = Path(config.init_from)
   if not config.init_from:
     variables = _with_encoder(config, state)
+  elif pretrained.chosen(config):
+    variables = pretrained.weights(config)
   elif run := read_run(path):
     if tuple(run["vocabulary"]) != task.vocabulary.words:
       raise CheckpointError(f"config.init_from: {path} was trained with another vocabulary")

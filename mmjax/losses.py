@@ -8,9 +8,12 @@ from mmjax.text.vocabulary import PAD
 
 
 def cross_entropy(
-    logits: Float[Array, "*B T V"], targets: Int[Array, "*B T"], smoothing: float = 0.0
+    logits: Float[Array, "*B T V"],
+    targets: Int[Array, "*B T"],
+    smoothing: float = 0.0,
+    pad: int = PAD,
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-  """Sum of -log p(target) over targets that are not PAD, and their number; float32.
+  """Sum of -log p(target) over targets that are not `pad`, and their number; float32.
 
   `smoothing` takes that share of the target's weight and spreads it over all V words, the target
   included (Szegedy et al., 2016; torch.nn.CrossEntropyLoss).
@@ -19,15 +22,15 @@ def cross_entropy(
   nll = -jnp.take_along_axis(log_probs, targets[..., None], -1)[..., 0]
   if smoothing:
     nll = (1 - smoothing) * nll - smoothing * log_probs.mean(-1)
-  real = targets != PAD
+  real = targets != pad
   return jnp.where(real, nll, 0).sum(), real.sum(dtype=jnp.float32)
 
 
 def token_accuracy(
-    logits: Float[Array, "*B T V"], targets: Int[Array, "*B T"]
+    logits: Float[Array, "*B T V"], targets: Int[Array, "*B T"], pad: int = PAD
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-  """Number of targets that are the likeliest word, and the number of targets."""
-  real = targets != PAD
+  """Number of targets that are the likeliest word, and of targets that are not `pad`."""
+  real = targets != pad
   right = (logits.argmax(-1) == targets) & real
   return right.sum(dtype=jnp.float32), real.sum(dtype=jnp.float32)
 

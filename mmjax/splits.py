@@ -19,6 +19,8 @@ from data_pipelines.index import (
   load_index,
 )
 from data_pipelines.pipeline import Records, caption_lengths
+from data_pipelines.transforms import Resize
+from mmjax import pretrained
 from mmjax.config import ConfigError
 from mmjax.text import captions
 from mmjax.text.vocabulary import Vocabulary
@@ -40,6 +42,7 @@ class Split:
   tokens: list
   lengths: Int[np.ndarray, "N *R"]
   references: list[list[str]]
+  resize: Resize | None = None  # how the model wants its pictures, whatever the config says
 
   @property
   def unwritable(self) -> int:
@@ -52,6 +55,8 @@ class Split:
     Raises:
       ConfigError: the sizes of the config leave no records, or do not divide among devices.
     """
+    if self.resize:
+      options = dataclasses.replace(options, resize=self.resize, align=1)
     try:
       return Plan(self.index.sizes, self.lengths, options, **kwargs)
     except ValueError as e:
@@ -96,6 +101,14 @@ def vocabulary_of(config: ConfigDict, builder) -> Vocabulary:
     raise ConfigError(f"config.data.min_count is {config.data.min_count}: {e}") from e
 
 
+def words_of(config: ConfigDict, builder, workdir: Path) -> Any:
+  """The vocabulary of a run: that of its data set, or the tokenizer of a model of the hub."""
+  if not pretrained.chosen(config):
+    return vocabulary_of(config, builder)
+  pretrained.check_lengths(config, workdir)
+  return pretrained.vocabulary(config, workdir)
+
+
 def require_split(builder, name: str) -> None:
   """Raises ConfigError, naming the splits there are, if `name` is not one of them."""
   try:
@@ -124,10 +137,12 @@ def load_split(config: ConfigDict, builder, name: str, task: Any) -> Split:
     references = [[text] for text in index.texts]
     tokens = task.encode_texts(index.texts)
     lengths = np.array([-1 if t is None else len(t) for t in tokens], np.int32)
-  records = Records(source, index.ids, channels=3 if has_captions(config) else 1)
+  coloured = has_captions(config) or pretrained.chosen(config)
+  records = Records(source, index.ids, channels=3 if coloured else 1)
   if config.data.in_memory:
     records.hold()
-  return Split(name, index, records, tokens, lengths, references)
+  resize = pretrained.resize(task.vocabulary) if pretrained.chosen(config) else None
+  return Split(name, index, records, tokens, lengths, references, resize)
 
 
 def _language(config: ConfigDict) -> captions.Language:

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from data_pipelines import pipeline
 from data_pipelines.batching import Plan
 from mmjax import config as configs
-from mmjax import experiment, features, optim, rewarding, sharding, splits, train_state
+from mmjax import experiment, features, optim, pretrained, rewarding, sharding, splits, train_state
 from mmjax.checkpoint import CheckpointError, Checkpoints, only_trainer, read_run, write_run
 from mmjax.evaluate import Evaluator
 from mmjax.progress import Progress
@@ -56,7 +56,7 @@ def _train(config: ConfigDict, workdir: Path) -> dict[str, float]:
   if stored:
     configs.check_same_run(stored["config"], config, workdir)
   builder = splits.open_dataset(config)
-  vocabulary = splits.vocabulary_of(config, builder)
+  vocabulary = splits.words_of(config, builder, workdir)
   if stored and tuple(stored["vocabulary"]) != vocabulary.words:
     theirs, ours = set(stored["vocabulary"]), set(vocabulary.words)
     raise CheckpointError(
@@ -118,6 +118,8 @@ def _train(config: ConfigDict, workdir: Path) -> dict[str, float]:
       features.attach(config, each, task, state.variables, evaluator.plan.options)
   if main_process:  # all of the config has proved usable
     write_run(workdir, run)
+    if pretrained.chosen(config):
+      pretrained.keep(vocabulary, workdir)
 
   # Loop.
   loop = _Loop(config, workdir, plan, checkpoints, main_process, run)

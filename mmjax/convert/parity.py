@@ -1,8 +1,10 @@
-r"""Compares a model with the recorded outputs of its reference network.
+r"""Compares a model with the outputs of its reference network.
 
   python -m mmjax.convert.parity --kind=bttr FILE.npz
+  python -m mmjax.convert.parity --hub=FOLDER
 
 FILE holds `hparams` (JSON), `state/<name>` weights, `in/<name>` inputs and `out/<name>` outputs.
+FOLDER is one of the Hugging Face hub, compared layer by layer with the transformers package.
 Prints a line for every output and exits with 1 if any differs.
 """
 
@@ -26,6 +28,7 @@ MODELS = {
     "wap_densenet_attention": "dense_attention",
 }
 TOLERANCE, SCORE_TOLERANCE = 1e-4, 1e-3  # largest differences in float32: values, search scores
+RELATIVE = 1e-5  # of the largest value, where that is more
 
 
 class Check(NamedTuple):
@@ -72,6 +75,23 @@ def run(kind: str, path: Path) -> list[Check]:
       raise WeightsError(f"{path} is not a file of kind {kind!r}: it lacks {e}") from e
 
 
+def run_hub(folder: Path) -> list[Check]:
+  """Every check of a folder of the hub, against the transformers package.
+
+  Raises:
+    WeightsError: the folder cannot be read, or the package is not installed.
+  """
+  from mmjax.convert.hub.parity import outputs
+
+  with jax.default_matmul_precision("float32"):
+    checks = []
+    for name, ours, theirs in outputs(folder):
+      # Between layers values may be large; float32 keeps seven digits of them.
+      largest = float(np.abs(theirs).max(initial=0))
+      checks.append(compare(name, ours, theirs, max(TOLERANCE, RELATIVE * largest)))
+    return checks
+
+
 def table(checks: Iterable[Check]) -> str:
   """The checks as lines: output, shape, largest difference, verdict."""
   rows = [("output", "shape", "largest difference", "")]
@@ -85,11 +105,14 @@ def table(checks: Iterable[Check]) -> str:
 def main(argv: list[str] | None = None) -> int:
   usage = argparse.ArgumentParser("python -m mmjax.convert.parity", description=__doc__,
                                   formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-  usage.add_argument("--kind", required=True, help="the model: bttr, clip, comer, can, ...")
-  usage.add_argument("file", type=Path)
+  usage.add_argument("--kind", help="the model: bttr, clip, comer, can, ...")
+  usage.add_argument("--hub", type=Path, metavar="FOLDER", help="a folder of the hub")
+  usage.add_argument("file", type=Path, nargs="?")
   options = usage.parse_args(argv)
+  if bool(options.hub) == bool(options.kind and options.file):
+    usage.error("give --kind and a file, or --hub")
   try:
-    checks = run(options.kind, options.file)
+    checks = run_hub(options.hub) if options.hub else run(options.kind, options.file)
   except WeightsError as e:
     print(f"error: {e}", file=sys.stderr)
     return 1

@@ -1,4 +1,4 @@
-"""Pictures in, LaTeX or captions out, with a trained model."""
+"""Pictures in, text out, with a trained model."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -12,12 +12,11 @@ from tqdm import tqdm
 
 from data_pipelines.batching import Options, Plan, round_up
 from data_pipelines.pipeline import LoadBatch, Records
-from data_pipelines.transforms import resize
-from mmjax import experiment, sharding, splits
+from data_pipelines.transforms import FIT, Resize, resize
+from mmjax import experiment, pretrained, sharding, splits
 from mmjax.evaluate import load_trained
 from mmjax.infer.pictures import PictureError, crop_to_ink, load_picture
 from mmjax.report.attention import Seen, attention_maps
-from mmjax.text.vocabulary import Vocabulary
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Predictor:
   config: ConfigDict
   task: Any
   variables: Any
-  vocabulary: Vocabulary
+  vocabulary: Any
   mesh: jax.sharding.Mesh
 
   @classmethod
@@ -86,7 +85,8 @@ class Predictor:
     plan = self._plan(pictures)
     disable = None if len(plan) > 1 else True
     records = self._records(pictures)
-    load = LoadBatch(records, [[[]] if self.photographs else []] * len(pictures), 0, 1, plan)
+    tokens = [[[]] if splits.has_captions(self.config) else []] * len(pictures)
+    load = LoadBatch(records, tokens, 0, 1, plan)
     answers = [Answer()] * len(pictures)
     for step in tqdm(range(len(plan)), desc="reading", unit="batch", leave=False, disable=disable):
       batch = sharding.place_batch(load.map(plan[step]), self.mesh)
@@ -101,8 +101,13 @@ class Predictor:
 
   @property
   def photographs(self) -> bool:
-    """Whether it writes captions of photographs, not formulas."""
-    return splits.has_captions(self.config)
+    """Whether pictures are taken as they are, in colour, not as formulas."""
+    return splits.has_captions(self.config) or self._resize is not None
+
+  @property
+  def _resize(self) -> Resize | None:
+    """How a model of the hub wants its pictures; None: as the config says."""
+    return pretrained.resize(self.vocabulary) if pretrained.chosen(self.config) else None
 
   def _records(self, pictures: Sequence[np.ndarray]) -> Records:
     ids = [str(i) for i in range(len(pictures))]
@@ -131,8 +136,10 @@ class Predictor:
     d = self.config.data
     shards = sharding.batch_shards(self.mesh)
     sizes = np.array([p.shape[:2] for p in pictures], np.int32)
-    if self.photographs:
+    if splits.has_captions(self.config):
       options = experiment.data_options(self.config, self.mesh, train=False)
+      if self._resize:
+        options = dataclasses.replace(options, resize=self._resize, align=1)
       few = round_up(min(len(pictures), options.batch), shards)
       options = dataclasses.replace(options, batch=few, max_area=int(1e9), texts="each")
       return Plan(sizes, np.zeros((len(sizes), 1), np.int32), options, train=False)
@@ -141,10 +148,11 @@ class Predictor:
         max_pixels=d.max_pixels,
         multiple=shards,
         max_buckets=4,
-        align=64,
+        align=1 if self._resize else 64,
         scale=d.scale,
         low=tuple(d.low),
         high=tuple(d.high),
         max_area=int(sizes.astype(np.int64).prod(-1).max()),
+        resize=self._resize or FIT,
     )
     return Plan(sizes, np.zeros(len(sizes), np.int32), options, train=False)
