@@ -4,14 +4,15 @@ r"""A model of the Hugging Face hub: its folder tells architecture, tokenizer an
     --config.init_from=FOLDER --input=PICTURES
   python -m mmjax.main --config=configs/hub.py:crohme --workdir=$WORKDIR --config.init_from=FOLDER
 
-The first line needs no data set. The second one fine-tunes on the formulas of a data set; from then
-on the workdir describes the model itself. The folder also says how pictures get their size:
+The first line needs no data set. The second one fine-tunes on the formulas or, as in hub.py:flickr8k,
+the captions of a data set; from then on the workdir describes the model itself. The folder also says how pictures get their size:
 config.data.resize, canvas, low, high, scale and align do nothing.
 """
 
 from ml_collections import ConfigDict
 
 from configs import base
+from data_pipelines import datasets
 
 
 def get_config(data: str = ""):
@@ -38,4 +39,10 @@ def get_config(data: str = ""):
   c.decode.max_length = 0  # tokens; 0: as the folder says
   c.decode.length_penalty = 1.0  # with a beam of its own
   c.evaluate.every_epochs = 1
+  if data and datasets.find(data).kind == "captions":
+    c.task = "hub_captioning"
+    c.data.texts = "one"
+    c.data.max_tokens = 48
+    c.evaluate.metrics = ("bleu", "meteor", "rouge_l", "cider")
+    c.evaluate.metric = "cider"
   return c

@@ -85,7 +85,7 @@ class Predictor:
     plan = self._plan(pictures)
     disable = None if len(plan) > 1 else True
     records = self._records(pictures)
-    tokens = [[[]] if splits.has_captions(self.config) else []] * len(pictures)
+    tokens: list = [[[]] if splits.has_captions(self.config) else []] * len(pictures)
     load = LoadBatch(records, tokens, 0, 1, plan)
     answers = [Answer()] * len(pictures)
     for step in tqdm(range(len(plan)), desc="reading", unit="batch", leave=False, disable=disable):

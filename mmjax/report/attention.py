@@ -30,10 +30,10 @@ def attention_maps(
     written: words by record; of others there is nothing.
 
   Returns:
-    By record, with a map for each of the task's `step_names`; empty where several processes
-    compute, since the others are not here.
+    By record, with a map for each of the task's `step_names`; empty where the task shows none, or
+    several processes compute, since the others are not here.
   """
-  if jax.process_count() > 1:
+  if jax.process_count() > 1 or task.attention is None:
     return {}
   nothing: list = [[]] if plan.options.texts else []
   load = LoadBatch(records, [nothing] * len(records.ids), 0, 1, plan)
