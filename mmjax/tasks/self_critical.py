@@ -112,9 +112,13 @@ class Task(captioning.Task):
       raise ValueError('a self-critical step needs references; set config.data.texts="references"')
     draw_key, dropout_key = jax.random.split(key)
     apply: Any = self.model.apply
-    fixed = jax.lax.stop_gradient({"params": params, **model_state})
-    seen = apply(fixed, method=lambda model: self.read(model, batch))
-    drawn = self.draw(fixed, seen, batch["real"], draw_key)
+    variables = {"params": params, **model_state}
+    fixed = jax.lax.stop_gradient(variables)
+    training: Any = dict(rngs={"dropout": dropout_key}, mutable=list(model_state))
+    look = lambda model: self.read(model, batch, train=self.dropout)
+    memory, model_state = apply(variables, method=look, **training)
+    seen = memory if not self.dropout else apply(fixed, method=lambda m: self.read(m, batch))
+    drawn = self.draw(fixed, jax.lax.stop_gradient(seen), batch["real"], draw_key)
     values = self.judged(batch, drawn)
     reward = jnp.zeros(drawn.lengths.shape)
     for name, share in self.reward_weights:
@@ -127,16 +131,10 @@ class Task(captioning.Task):
 
     tokens_in = jnp.pad(drawn.tokens[..., :-1], [(0, 0), (0, 0), (1, 0)], constant_values=SOS)
 
-    def forward(model):
-      memory = self.read(model, batch, train=self.dropout)
-      return model.decode(tokens_in, memory, train=self.dropout)
-
     logits, model_state = apply(
-        {"params": params, **model_state},
-        method=forward,
-        rngs={"dropout": dropout_key},
-        mutable=list(model_state),
-    )
+        {"params": params, **model_state}, tokens_in, memory, train=self.dropout, method="decode",
+        **training,
+    )  # fmt: skip
     log_policy = _log_policy(logits, self.temperature)
     log_probs = jnp.take_along_axis(log_policy, drawn.tokens[..., None], -1)[..., 0]
     there = jnp.broadcast_to(batch["real"][:, None], reward.shape)
