@@ -43,7 +43,7 @@ setup(
         "captions": CAPTIONS,
         "metrics": METRICS,
         "pretrained": PRETRAINED,
-        "test": [*TEST, *CAPTIONS, *METRICS],
+        "test": [*TEST, *CAPTIONS, *METRICS, *PRETRAINED],
         "lint": ["mypy>=1.15,<3", "ruff>=0.9,<1"],
         # Wants protobuf<7 and pillow<13, older than constraints.txt: an environment of its own.
         "beam": ["apache-beam>=2.74,<3"],

@@ -69,7 +69,8 @@ def test_rewards_reach_the_loop(small, runs):
   config = rewarded(small, runs)
   scores = api.train(config, runs / "rewarded")
   assert "cider" in scores
-  rows = [json.loads(line) for line in open(runs / "rewarded" / "metrics.jsonl")]
+  lines = (runs / "rewarded" / "metrics.jsonl").read_text().splitlines()
+  rows = [json.loads(line) for line in lines]
   first = next(row for row in rows if "train/reward" in row)
   names = {"baseline", "entropy", "length", "repetition", "kl", "reward_cider_d", "reward_clip_s",
            "reward_grammar"}  # fmt: skip

@@ -57,10 +57,11 @@ def test_config(name):
     task = rewarded(task)
   rows = config.data.batch
   photographs = (*config.data.canvas, 3) if config.data.texts else (32, 64, 1)
+  numbers = np.shape(task.encode_texts(["x + x"])[0])[1:]  # of each token
   batch = {
       "image": jnp.zeros((rows, *photographs), jnp.uint8),
       "size": jnp.full((rows, 2), 32),
-      "tokens": jnp.ones((rows, 8), jnp.int32),
+      "tokens": jnp.ones((rows, 8, *numbers), jnp.int32),
       "length": jnp.full(rows, 8),
       "references": jnp.ones((rows, 2, 8), jnp.int32),
       "reference_length": jnp.full((rows, 2), 8),

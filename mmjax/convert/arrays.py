@@ -328,7 +328,7 @@ def _state_dict(top: Any, read: Callable[[_Storage], bytes], order: Order) -> di
 
 def _of_modules(modules: dict, prefix: str, seen: set[int]) -> dict[str, Any]:
   """The state dict of whole modules, each of them once however often it is named."""
-  found = {}
+  found: dict[str, Any] = {}
   for name, module in modules.items():
     if not isinstance(module, _Inert) or not module.holds or id(module) in seen:
       continue

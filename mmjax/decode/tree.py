@@ -117,7 +117,8 @@ def _step(
   height -= ends & (relations == first)
   name = words - len(RELATIONS) + jax.lax.population_count(first - 1)
   parent_word = jnp.where(ends, name, jnp.where(position == 0, SOS, word))
-  innermost = lambda f: jnp.take_along_axis(f, at.reshape(*at.shape, *[1] * (f.ndim - 3)), 2)[:, :, 0]
+  fit = lambda f: at.reshape(*at.shape, *[1] * (f.ndim - at.ndim))
+  innermost = lambda f: jnp.take_along_axis(f, fit(f), 2)[:, :, 0]
   parent = jax.tree.map(lambda x, f: _where(ends, innermost(f), x), m.trail, frames)
 
   # Where the last word is STRUCT nothing is written: its relations are chosen.

@@ -177,10 +177,10 @@ class CaptionTransformer(nn.Module):
   ]:
     """Logits of the word after `tokens`, which stand at `position` in their rows."""
     if not isinstance(cache, tuple):
-      words = cache.at[:, :, position].set(tokens)
-      length = words.shape[-1]
+      cache = cache.at[:, :, position].set(tokens)
+      length = cache.shape[-1]
       seen = jnp.broadcast_to(jnp.arange(length) <= position, (length, length))
-      return self._write(self._run(words, seen, shared, False)[:, :, position]), words
+      return self._write(self._run(cache, seen, shared, False)[:, :, position]), cache
     x = self._embed(tokens[..., None], self._table(cache[0].keys.shape[2])[position][None], False)
     new = []
     for layer, before, picture in zip(self.decoder, cache, shared.pictures):

@@ -187,7 +187,8 @@ class SAN(nn.Module):
     """What `advance` needs, and the root of each of R trees."""
     h = jnp.repeat(self._start(memory)[:, None], rows, 1)
     past = jnp.zeros((*h.shape[:2], *memory.valid.shape[1:]), jnp.float32)
-    return Shared(memory.features, self.attend.project(memory.features, memory.valid)), Trail(h, past)
+    picture = self.attend.project(memory.features, memory.valid)
+    return Shared(memory.features, picture), Trail(h, past)
 
   def advance(
       self, parent_words: Int[Array, "B R"], trail: Trail, shared: Shared

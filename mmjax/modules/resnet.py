@@ -14,14 +14,14 @@ EXPANSION = 4  # of a bottleneck's channels
 def max_pool(x: Float[Array, "B H W C"]) -> Float[Array, "B h w C"]:
   """3x3 maximum, stride 2, a border of minus infinity; h = ceil(H / 2)."""
   # Shifted maxima: four times faster on a CPU than reduce_window, and so is the gradient, which
-  # goes to the first maximum likewise.
+  # goes to the first maximum of the window row by row, likewise.
   larger = lambda a, b: jnp.where(b > a, b, a)
   x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-jnp.inf)
   height, width = x.shape[1] - 2, x.shape[2] - 2
-  rows = [x[:, i : i + height : 2] for i in range(3)]
-  x = larger(larger(rows[0], rows[1]), rows[2])
   columns = [x[:, :, j : j + width : 2] for j in range(3)]
-  return larger(larger(columns[0], columns[1]), columns[2])
+  x = larger(larger(columns[0], columns[1]), columns[2])
+  rows = [x[:, i : i + height : 2] for i in range(3)]
+  return larger(larger(rows[0], rows[1]), rows[2])
 
 
 class Bottleneck(nn.Module):

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 import jax
@@ -79,7 +79,7 @@ class Task:
     tokens = jnp.ones((1, 2, 2), jnp.int32)
     return self.model.init(key, image, jnp.ones((1, 32, 32), bool), tokens)
 
-  def encode_texts(self, texts: Sequence[str]) -> list[list[int]]:
+  def encode_texts(self, texts: Sequence[str]) -> list[Any]:
     """What batches hold of each text, as `tokens`; words stand apart.
 
     Another task may give rows of numbers, and None for a text that it cannot write.
@@ -89,7 +89,7 @@ class Task:
     """
     return [self.vocabulary.encode(text.split()) for text in texts]
 
-  def decode_words(self, tokens: Sequence[int]) -> list[str]:
+  def decode_words(self, tokens: Iterable[int]) -> list[str]:
     """The words of a decoded hypothesis."""
     return self.vocabulary.decode(tokens)
 

@@ -38,6 +38,7 @@ _ARGUMENTS = {
 }
 _PUBLISHED = (r"\frac", r"\sqrt")
 _PRIME, _LEFT, _RIGHT = "'", r"\left", r"\right"
+_Todo = str | tuple[int, frozenset[str]]  # a token, or a row with the scripts of the base before it
 
 
 class InexpressibleError(ValueError):
@@ -110,9 +111,9 @@ class _Reader:
     self._chains = [_Chain(0, START)]
 
   def rows(self) -> list[Row]:
-    for self._at, token in enumerate(self._tokens):
+    for token in self._tokens:
       self._read(token)
-    self._at = len(self._tokens)
+      self._at += 1
     if len(self._chains) > 1 or self._chains[0].awaited:
       raise self._cannot("braces or arguments that do not match")
     self._end(self._chains[0])
@@ -213,7 +214,7 @@ class _Writer:
 
   def tokens(self) -> list[str]:
     out: list[str] = []
-    todo: list[str | tuple[int, frozenset[str]]] = [(self._next.get(0, 0), frozenset())]
+    todo: list[_Todo] = [(self._next.get(0, 0), frozenset())]
     while todo:
       item = todo.pop()
       if isinstance(item, str):
@@ -222,7 +223,7 @@ class _Writer:
         todo.extend(reversed(self._item(*item)))
     return _without_lone_fences(out)
 
-  def _item(self, number: int, marks: frozenset[str]) -> list[str | tuple[int, frozenset[str]]]:
+  def _item(self, number: int, marks: frozenset[str]) -> list[_Todo]:
     """A symbol with its structures, and the chain that goes on behind it.
 
     `marks` are the scripts that stand before, at the base that a prime would belong to.
@@ -237,37 +238,37 @@ class _Writer:
     chains = dict(self._chains.get(struct, {}))
     right = chains.pop(RIGHT, [])
 
-    structures: list[str | tuple[int, frozenset[str]]] = []
-    group = lambda numbers: [(n, frozenset()) for n in numbers]
+    structures: list[_Todo] = []
     for relation, opening, closing in _ARGUMENTS.get(latex_tree.ARGUMENTS.get(row.word, ""), ()):
       content = chains.pop(relation, None)
       if content is not None or opening == "{":
-        structures += [opening, *self._bracketed(opening, group(content or [])), closing]
+        structures += [opening, *self._argument(opening, content or []), closing]
     if LEFT_SUP in chains:
-      structures += ["[", *group(chains[LEFT_SUP]), "]"]
+      structures += ["[", *_chains(chains[LEFT_SUP]), "]"]
     if INSIDE in chains:
-      structures += ["{", *group(chains[INSIDE]), "}"]
+      structures += ["{", *_chains(chains[INSIDE]), "}"]
     own = set()
     for mark, relations in (("_", (SUB, BELOW)), ("^", (SUP, ABOVE))):
-      first, *others = [chains[r] for r in relations if r in chains] or [None]
-      if first is not None:
-        apart = [part for numbers in others for part in ("{", *group(numbers), "}")]
-        structures += [mark, "{", *group(first), *apart, "}"]
-        own.add(mark)
+      first, second = (chains.get(r) for r in relations)
+      if first is not None and second is not None:
+        structures += [mark, "{", *_chains(first), "{", *_chains(second), "}", "}"]
+      elif first is not None or second is not None:
+        structures += [mark, "{", *_chains(first or second or []), "}"]
+      own |= {mark} if first or second else set()
     if row.word != _PRIME:
       marks = frozenset(own)
     elif marks & own:  # they would be second scripts of the base
       head, marks = ["{", "}", _PRIME], frozenset(own)
     else:
       marks |= own
-    behind = [(n, marks) for n in (right or [follower] if follower or right else [])]
-    return [*head, *structures, *behind]
+    behind = right or ([follower] if follower else [])
+    return [*head, *structures, *((n, marks) for n in behind)]
 
-  def _bracketed(self, opening: str, content: list) -> list:
-    """Content of brackets, in braces where it has a bracket or fence that would disturb them."""
-    if opening == "{" or not any(self._has_bracket(n) for n, _ in content):
-      return content
-    return ["{", *content, "}"]
+  def _argument(self, opening: str, numbers: list[int]) -> list[_Todo]:
+    """An argument, in braces where it has a bracket or fence that would disturb its brackets."""
+    if opening == "{" or not any(map(self._has_bracket, numbers)):
+      return _chains(numbers)
+    return ["{", *_chains(numbers), "}"]
 
   def _has_bracket(self, number: int) -> bool:
     todo = [number]
@@ -279,6 +280,11 @@ class _Writer:
       todo += [n for numbers in self._chains[number].values() for n in numbers]
       todo += [self._next[number]] if number in self._next else []
     return False
+
+
+def _chains(numbers: list[int]) -> list[_Todo]:
+  """What stands in braces of its own."""
+  return [(number, frozenset()) for number in numbers]
 
 
 def _without_lone_fences(tokens: list[str]) -> list[str]:

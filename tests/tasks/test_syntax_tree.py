@@ -11,7 +11,7 @@ import pytest
 from configs.crohme import san_small
 from configs.tiny import tiny
 from data_pipelines.pipeline import LoadBatch
-from mmjax import api, experiment, models, sharding, tasks, train_state
+from mmjax import api, experiment, models, sharding, splits, tasks, train_state
 from mmjax.decode.options import DecodeOptions
 from mmjax.tasks import syntax_tree
 from mmjax.text import latex_tree
@@ -53,7 +53,7 @@ def test_texts_become_rows_and_what_is_no_tree_none():
 def test_nodes_of_a_batch():
   batch = batch_of(TEXTS) | {"real": np.array([True, True, False, True])}
   nodes = jax.device_get(syntax_tree.nodes_of(batch))
-  assert nodes.real.sum(1).tolist() == [2, 8, 0, 8]
+  assert nodes.real.sum(1).tolist() == [2, 8, 0, 9]
   assert not nodes.words[2].any() and nodes.relations[3, 2].tolist() == [0, 0, 1, 1, 0, 0, 1]
   assert nodes.flagged.sum(1).tolist() == [0, 1, 0, 1]
 
@@ -71,7 +71,7 @@ def test_learns_to_write_trees():
   assert values[-1]["attention"] < values[0]["attention"]
 
   metrics, found = jax.device_get(TASK.evaluate(state.variables, batch))
-  assert metrics["loss"][1] == batch["length"].sum() and metrics["token_accuracy"][0] == 22
+  assert metrics["loss"][1] == batch["length"].sum() and metrics["token_accuracy"][0] == 23
   best = [TASK.decode_words(t[0, :n[0]]) for t, n in zip(found.tokens, found.lengths)]
   assert [" ".join(words) for words in best] == TEXTS
   assert (found.scores[:, 0] > found.scores[:, 1]).all()
@@ -97,12 +97,12 @@ def test_filler_rows_have_no_loss():
   some = loss(batch_of(TEXTS) | {"real": real})
   other = loss(batch_of([*TEXTS[:2], "b b b", TEXTS[3]]) | {"real": real})
   np.testing.assert_allclose(other, some, rtol=1e-6)
-  assert some[1] == 2 + 8 + 8
+  assert some[1] == 2 + 8 + 9
 
 
 def test_a_model_that_writes_no_trees_is_refused():
   model = models.build("can", len(VOCABULARY))
-  with pytest.raises(ValueError, match="model CAN has no begin or advance: .* node by node"):
+  with pytest.raises(ValueError, match=r"model CAN has no begin or advance: .* node by node"):
     tasks.build("syntax_tree", model=model, vocabulary=VOCABULARY)
 
 
@@ -116,9 +116,9 @@ def config(formulas):
 
 
 def test_records_that_are_no_trees_are_in_no_batch(config):
-  builder = experiment.open_dataset(config)
-  task = experiment.make_task(config, experiment.vocabulary_of(builder))
-  split = experiment.load_split(config, builder, "validation", task)
+  builder = splits.open_dataset(config)
+  task = experiment.make_task(config, splits.vocabulary_of(config, builder))
+  split = splits.load_split(config, builder, "validation", task)
   assert split.unwritable == 0
   split = dataclasses.replace(split, tokens=[None, *split.tokens[1:]])
   options = experiment.data_options(config, experiment.make_mesh(config), train=False)

@@ -1,12 +1,13 @@
 """Formulas as SAN's trees: the published rows, what has none, and the way back."""
 
+import gzip
 import random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmjax.text import latex, latex_tree
+from mmjax.text import latex, latex_tree, san_coverage
 from mmjax.text.san_labels import (
   END,
   OPEN,
@@ -167,3 +168,18 @@ def test_every_caption_of_crohme_is_a_tree(shared, name, formulas):
   found = [(tokens, rows_of(tokens)) for line in lines if (tokens := line.split("\t")[1].split())]
   assert len(found) == formulas
   assert all(latex.normalise(latex_of(r)) == latex.normalise(t) for t, r in found)
+
+
+def test_coverage_counts_and_shows(tmp_path, capsys, monkeypatch):
+  texts = ["x ^ { 2 }", "x ^ 2", "^ { 2 } x y z", "^ { 2 } x", r"\sum \limits _ { i }"]
+  path = tmp_path / "captions.txt.gz"
+  with gzip.open(path, "wt") as f:
+    f.write("\n".join(f"id\t{text}" for text in texts))
+  found = san_coverage.coverage(san_coverage.read_formulas(path))
+  assert (found.formulas, found.trees, found.same, found.same_normalised) == (5, 3, 1, 3)
+  assert found.reasons == {"a script of nothing": 2}
+  monkeypatch.setattr("sys.argv", ["san_coverage", "--compat", str(path)])
+  san_coverage.main()
+  said = capsys.readouterr().out
+  assert "5 formulas, 2 with a tree (40.00%); back from it 1 token by token, 2 normalised" in said
+  assert "2  a script of nothing: ^ { 2 } x   |   ^ { 2 } x y z" in said
