@@ -39,7 +39,9 @@ h3 { display: flex; flex-wrap: wrap; align-items: center; gap: 4px 12px; margin:
 h3 .quiet { margin-left: auto; font-size: 13px; font-variant-numeric: tabular-nums; }
 .badge { padding: 0 9px; border-radius: 999px; font-size: 13px; font-weight: 500;
   color: #8c1d18; background: #fbe7e5; }
-.right .badge, .badge.good { color: #14532d; background: #e2f3e8; }
+.compared .badge { color: var(--ink); background: #eef1f4; }
+.compared .badge.bad { color: #8c1d18; background: #fbe7e5; }
+.right .badge, .compared .badge.good { color: #14532d; background: #e2f3e8; }
 .body { display: grid; grid-template-columns: minmax(0, 2fr) minmax(0, 3fr); gap: 12px 28px; }
 .picture, figure { align-self: start; margin: 0; padding: 6px; text-align: center;
   border: 1px solid var(--line); border-radius: 6px; }

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from html5 import Checked
 from PIL import Image, ImageDraw
 
 from mmjax import api
-from tests.data_pipelines.html5 import Checked
 
 BAD = {
     "bomb.png": "decompression bomb",

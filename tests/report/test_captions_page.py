@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from html5 import Checked
 from PIL import Image
 
 from mmjax.report import captions_page, document
@@ -12,7 +13,6 @@ from mmjax.report.captions_page import Report, Sample, anchor, write_report
 from mmjax.report.curves import Curve
 from mmjax.report.overlay import heat
 from mmjax.report.word_errors import word_errors
-from tests.data_pipelines.html5 import Checked
 
 GROUND = np.random.default_rng(0).integers(0, 256, (9, 12, 3), np.uint8)
 PHOTOGRAPH = np.asarray(Image.fromarray(GROUND).resize((480, 360)))  # smooth, as photographs are

@@ -2,10 +2,10 @@ import json
 import re
 
 import pytest
+from html5 import Checked
 
 from mmjax.metrics.exprate import per_sample
 from mmjax.report import compare
-from tests.data_pipelines.html5 import Checked
 
 REFERENCES = {"p": r"\frac { a } { b }", "q": "x ^ { 2 }", "<r>": "x + y"}
 CAPTIONS = {"p": ["a dog runs", "dogs run", "the dog"], "q": ["a cat", "cats", "one cat"]}
@@ -103,11 +103,12 @@ def test_samples_come_by_how_much_the_runs_differ(page, two):
 
 def test_captions_are_compared_by_their_words(page, tmp_path):
   one = captions(tmp_path / "one", {"p": "a dog runs", "q": "a dog"}, [1.5, 0.25])
-  two = captions(tmp_path / "two", {"p": "a red cat", "q": "a dog"}, [0.5, 0.25])
+  two = captions(tmp_path / "two", {"p": "a red cat <unk>", "q": "a dog"}, [0.5, 0.25])
   text = page(one, two)
   assert cells(text, "CIDEr") == ["<strong>87.5</strong>", "37.5"] and "cider d" not in text
   assert cells(text, "BLEU-1") == ["50.0", "50.0"]
   assert cells(text, "nouns") == ["1", "2"] and cells(text, "colours") == ["0", "1"]
+  assert cells(text, "other") == ["0", "1"]  # <unk>
   assert text.count("<article") == 1 and "CIDEr 150.0" in text and "dogs run" in text
 
 

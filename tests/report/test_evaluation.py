@@ -4,19 +4,19 @@ import html
 import json
 import re
 
+import captions_set
 import jax
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from flax import linen as nn
+from html5 import Checked
 
 from configs.flickr8k import sat_en
 from configs.tiny import tiny
 from mmjax import evaluate, experiment, splits
 from mmjax.report.attention import attention_maps
 from mmjax.report.evaluation import chosen_captions, write_evaluation
-from tests.data_pipelines import captions_set
-from tests.data_pipelines.html5 import Checked
 
 GRID = (2, 3)
 

@@ -1,7 +1,7 @@
 import pytest
+from html5 import Checked
 
 from mmjax.report.word_errors import differences, section, word_errors
-from tests.data_pipelines.html5 import Checked
 
 FIVE = [["a", "red", "dog", "runs"], ["the", "dog", "running"], ["dogs", "on", "grass"],
         ["a", "red", "dog"], ["two", "red", "dogs"]]
