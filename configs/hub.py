@@ -4,9 +4,10 @@ r"""A model of the Hugging Face hub: its folder tells architecture, tokenizer an
     --config.init_from=FOLDER --input=PICTURES
   python -m mmjax.main --config=configs/hub.py:crohme --workdir=$WORKDIR --config.init_from=FOLDER
 
-The first line needs no data set. The second one fine-tunes on the formulas or, as in hub.py:flickr8k,
-the captions of a data set; from then on the workdir describes the model itself. The folder also says how pictures get their size:
-config.data.resize, canvas, low, high, scale and align do nothing.
+The first line needs no data set. The second one fine-tunes on the formulas or, as in
+hub.py:flickr8k, the captions of a data set; from then on the workdir describes the model itself.
+The folder also says how pictures get their size: config.data.resize, canvas, low, high, scale and
+align do nothing.
 """
 
 from ml_collections import ConfigDict

@@ -18,7 +18,6 @@ from mmjax.config import ConfigError, from_dict
 from mmjax.convert import encoders
 from mmjax.decode.options import DecodeOptions
 from mmjax.tasks.hub import Changes
-from mmjax.text.vocabulary import Vocabulary
 
 
 def data_options(config: ConfigDict, mesh: Mesh, *, train: bool) -> Options:

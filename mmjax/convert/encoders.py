@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import linen as nn
+from flax.core import meta
 
 from mmjax.convert import check_shapes, clip
 from mmjax.convert import state_dict as sd
@@ -74,7 +74,7 @@ def packaged(name: str) -> Path:
 
 
 def convert(
-    arrays: dict[str, np.ndarray], encoder: nn.Module, *, classifier: bool = False
+    arrays: dict[str, np.ndarray], encoder: Any, *, classifier: bool = False
 ) -> dict[str, dict]:
   """Variables of `encoder` from the reference's state dict.
 
@@ -95,7 +95,7 @@ def convert(
   picture = jnp.zeros((1, encoder.picture_size, encoder.picture_size, 3), jnp.uint8)
   method = "logits" if classifier else "__call__"
   init = lambda key: encoder.init(key, picture, method=method)
-  check_shapes(variables, nn.unbox(jax.eval_shape(init, jax.random.key(0))))
+  check_shapes(variables, meta.unbox(jax.eval_shape(init, jax.random.key(0))))
   return variables
 
 

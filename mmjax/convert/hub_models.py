@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import linen as nn
+from flax.core import meta
 
 from mmjax import convert
 from mmjax.convert import blip, git, rules, vision_encoder_decoder
@@ -72,7 +72,7 @@ def shapes(model: VisionEncoderDecoder) -> dict:
   height, width = model.encoder.image_size
   inputs = jnp.zeros((1, height, width, 3)), jnp.ones((1, height, width), bool)
   tokens = jnp.zeros((1, 1, 1), jnp.int32)
-  return nn.unbox(jax.eval_shape(model.init, jax.random.key(0), *inputs, tokens))
+  return meta.unbox(jax.eval_shape(model.init, jax.random.key(0), *inputs, tokens))
 
 
 def _family(config: Mapping[str, Any]) -> ModuleType:

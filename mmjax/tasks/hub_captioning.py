@@ -1,4 +1,4 @@
-"""Captions of photographs by a model of the Hugging Face hub, in the tokens of its own tokenizer."""
+"""Captions of photographs by a model of the Hugging Face hub, in its own tokens."""
 
 import dataclasses
 from collections.abc import Sequence
