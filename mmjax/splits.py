@@ -32,7 +32,6 @@ class Split:
 
   Attributes:
     tokens: of each record's text, or of each of its captions; None where the task cannot write it.
-    lengths: of `tokens`.
     references: the texts of each record: one formula, or the captions in the config's language.
   """
 
@@ -40,9 +39,15 @@ class Split:
   index: RecordIndex | CaptionIndex
   records: Records
   tokens: list
-  lengths: Int[np.ndarray, "N *R"]
   references: list[list[str]]
   resize: Resize | None = None  # how the model wants its pictures, whatever the config says
+
+  @property
+  def lengths(self) -> Int[np.ndarray, "N *R"]:
+    """Tokens of each record's text, or of each of its captions; -1 where there is none."""
+    if isinstance(self.index, CaptionIndex):
+      return caption_lengths(self.tokens)
+    return np.array([-1 if t is None else len(t) for t in self.tokens], np.int32)
 
   @property
   def unwritable(self) -> int:
@@ -131,18 +136,16 @@ def load_split(config: ConfigDict, builder, name: str, task: Any) -> Split:
     index = load_caption_index(builder, name)
     references = _texts(config, builder, index)
     tokens: list = [task.encode_texts(texts) for texts in references]
-    lengths = caption_lengths(tokens)
   else:
     index = load_index(builder, name)
     references = [[text] for text in index.texts]
     tokens = task.encode_texts(index.texts)
-    lengths = np.array([-1 if t is None else len(t) for t in tokens], np.int32)
   coloured = has_captions(config) or pretrained.chosen(config)
   records = Records(source, index.ids, channels=3 if coloured else 1)
   if config.data.in_memory:
     records.hold()
   resize = pretrained.resize(task.vocabulary) if pretrained.chosen(config) else None
-  return Split(name, index, records, tokens, lengths, references, resize)
+  return Split(name, index, records, tokens, references, resize)
 
 
 def _language(config: ConfigDict) -> captions.Language:

@@ -73,7 +73,7 @@ class Layer(nn.Module):
 
   def setup(self):
     attention = lambda biased: Attention(
-        self.width, self.heads, self.attention_dropout, self.dtype, biased)  # fmt: skip
+        self.width, self.heads, self.attention_dropout, self.dtype, biased=biased)  # fmt: skip
     self.self_attention = attention(self.biased)
     self.norm1, self.norm3 = (layer_norm(self.epsilon, self.dtype) for _ in range(2))
     if self.cross:

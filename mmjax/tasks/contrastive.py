@@ -70,6 +70,11 @@ class Task:
     if self.grammar:
       drawable(self.vocabulary)
 
+  def encode_texts(self, texts: Sequence[str]) -> list[list[int]]:
+    """What batches hold of each caption."""
+    words = captions.language(self.language).words
+    return [self.vocabulary.encode(words(text)) for text in texts]
+
   def init(self, key: jax.Array) -> Any:
     """New variables, boxed with the logical axes of their dimensions."""
     image, valid = jnp.zeros((1, 64, 64, 3), jnp.uint8), jnp.ones((1, 64, 64), bool)
