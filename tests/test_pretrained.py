@@ -1,14 +1,17 @@
 """A tiny model of the hub: predicts from its folder, learns formulas, and is written back."""
 
+import dataclasses
 import json
 import shutil
 
+import captions_set
 import jax
 import numpy as np
 import pytest
 
 from configs import hub as hub_config
-from mmjax import api, experiment, pretrained
+from data_pipelines import datasets
+from mmjax import api, experiment, pretrained, splits
 from mmjax import config as configs
 from mmjax.config import ConfigError
 from mmjax.convert import hub
@@ -79,10 +82,9 @@ def test_training_learns_and_the_workdir_does_without_the_folder(run, formulas):
   assert scores["pictures"] == 16 and np.isfinite(scores["loss"])
   rows = (run / "evaluate" / "validation" / "predictions.jsonl").read_text().splitlines()
   references = [json.loads(row)["reference"] for row in rows]
-  builder = experiment.open_dataset(stored)
-  split = experiment.load_split(stored, builder, "validation",
-                                experiment.words_of(stored, builder, run))  # fmt: skip
   words = pretrained.vocabulary(stored, run)
+  task = experiment.make_task(stored, words)
+  split = splits.load_split(stored, splits.open_dataset(stored), "validation", task)
   assert words.folder == run / "hub"
   assert [" ".join(words.decode(numbers)) for numbers in split.tokens] == references
   assert split.records.picture(0).ndim == 3
@@ -156,3 +158,28 @@ def test_zero_is_a_token_and_padding_has_no_loss(config, tmp_path):
                      "reference_length": np.array([[2, 1, 0], [2, 2, 2]])}  # fmt: skip
   _, tokens_out = jax.device_get(task.targets(several))
   assert tokens_out.tolist() == [[[0, 5, 2], [9, 2, -1], [-1] * 3], [[-1] * 3] * 3]
+
+
+def test_captions_are_learnt_in_the_tokens_of_the_folder(folder, tmp_path, monkeypatch):
+  monkeypatch.setitem(
+      datasets.DATASETS, "captioned", dataclasses.replace(captions_set.ROW, kind="captions")
+  )
+  captions_set.Captioned(data_dir=tmp_path, file_format="array_record").download_and_prepare()
+  changes = {
+      "init_from": str(folder), "data.dir": str(tmp_path), "data.batch": 8, "data.max_tokens": 48,
+      "optim.lr": 1e-2, "optim.warmup_steps": 1, "train.epochs": 8, "evaluate.every_epochs": 8,
+      "evaluate.batch": 8, "evaluate.max_buckets": 1, "log.every_steps": 1,
+  }  # fmt: skip
+  config = configs.override(hub_config.get_config("captioned").lock(), changes)
+  config = configs.override(config, {"evaluate.metrics": ("bleu", "cider")})
+  scores = api.train(config, tmp_path / "run")
+  assert {"bleu_4", "cider", "loss"} <= scores.keys()
+  lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+  losses = [row["train/loss"] for row in map(json.loads, lines) if "train/loss" in row]
+  assert losses[-1] < 0.8 * losses[0]
+  api.evaluate(config, tmp_path / "run")
+  rows = (tmp_path / "run" / "evaluate" / "validation" / "predictions.jsonl").read_text()
+  assert json.loads(rows.splitlines()[0])["references"] == list(captions_set.texts_of(0))
+  assert (tmp_path / "run" / "evaluate" / "validation" / "report.html").exists()
+  (answer,) = api.load_predictor(tmp_path / "run", config).predict([picture()])
+  assert not answer.error

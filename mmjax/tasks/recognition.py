@@ -65,13 +65,17 @@ class Task:
 
   def __post_init__(self):
     registry.choose(self.metrics)  # an unknown name must not wait for the first evaluation
-    rule_of(self.decode, self.vocabulary, EOS)  # nor must a vocabulary that does not suit it
+    self.check_decoding()  # nor must a vocabulary that does not suit it
     lacks = [name for name in self.needs if not hasattr(type(self.model), name)]
     if lacks:
       raise ValueError(
           f"model {type(self.model).__name__} has no {' or '.join(lacks)}: it does not write"
           f" {self.writes}, as this task needs"
       )
+
+  def check_decoding(self) -> None:
+    """Raises ValueError if `decode` asks for what the vocabulary does not allow."""
+    rule_of(self.decode, self.vocabulary, EOS)
 
   def init(self, key: jax.Array) -> Any:
     """New variables, boxed with the logical axes of their dimensions."""
