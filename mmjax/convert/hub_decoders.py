@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from mmjax.convert import rules
 from mmjax.convert.rules import SAME, Rule
 from mmjax.modules.activation import activation
+from mmjax.modules.t5 import T5Decoder
 from mmjax.modules.text_decoder import TextDecoder
 
 Config = Mapping[str, Any]
@@ -77,6 +78,21 @@ _TROCR = _BART | {
     "layernorm_embedding": True,
     "use_learned_position_embeddings": True,
 }
+_PIX2STRUCT = {
+    "vocab_size": 50244,
+    "hidden_size": 768,
+    "d_kv": 64,
+    "d_ff": 2048,
+    "num_layers": 12,
+    "num_heads": 12,
+    "relative_attention_num_buckets": 32,
+    "relative_attention_max_distance": 128,
+    "dropout_rate": 0.1,
+    "layer_norm_epsilon": 1e-6,
+    "dense_act_fn": "gelu_new",
+    "tie_word_embeddings": False,
+}
+_PIX2STRUCT_PLACES = 4096  # distances have no end; texts of a data set want one
 _BART_OFFSET = 2  # rows of its table of positions that no word takes
 
 
@@ -161,6 +177,31 @@ def _bart(c: Config) -> TextDecoder:
       dropout=c["dropout"],
       attention_dropout=c["attention_dropout"],
       hidden_dropout=c["activation_dropout"],
+  )
+
+
+def _pix2struct(c: Config) -> T5Decoder:
+  activation(c["dense_act_fn"])
+  if c["num_heads"] * c["d_kv"] != c["hidden_size"]:
+    raise ValueError(
+        f"decoder pix2struct with {c['num_heads']} heads of d_kv={c['d_kv']} channels is not"
+        f" known; known: together hidden_size={c['hidden_size']}"
+    )
+  return T5Decoder(
+      vocabulary_size=c["vocab_size"],
+      width=c["hidden_size"],
+      layers=c["num_layers"],
+      heads=c["num_heads"],
+      hidden=c["d_ff"],
+      places=_PIX2STRUCT_PLACES,
+      activation=c["dense_act_fn"],
+      epsilon=c["layer_norm_epsilon"],
+      buckets=c["relative_attention_num_buckets"],
+      farthest=c["relative_attention_max_distance"],
+      tied=c["tie_word_embeddings"],
+      dropout=c["dropout_rate"],
+      attention_dropout=c["dropout_rate"],
+      hidden_dropout=c["dropout_rate"],
   )
 
 
@@ -293,6 +334,28 @@ def _git_names(decoder: TextDecoder, name: str, path: str) -> Names:
   return _with_head(decoder, Names(found, {}), "output.weight", words, path)
 
 
+def _pix2struct_names(decoder: TextDecoder, name: str, path: str) -> Names:
+  words = f"{name}.embed_tokens"
+  distances = f"{name}.layer.0.self_attention.attention.relative_attention_bias.weight"
+  found = [
+      *rules.embedding(words, f"{path}/words"),
+      Rule(distances, f"{path}/distance_table"),
+      Rule(f"{name}.final_layer_norm.weight", f"{path}/norm_after/scale"),
+  ]
+  for i in range(decoder.layers):
+    old, new = f"{name}.layer.{i}", f"{path}/blocks_{i}"
+    for theirs, ours, norm in (
+        ("self_attention", "self_attention", "norm1"),
+        ("encoder_decoder_attention", "cross_attention", "norm2"),
+    ):
+      found += rules.t5_attention(f"{old}.{theirs}.attention", f"{new}/{ours}", decoder.heads)
+      found += [Rule(f"{old}.{theirs}.layer_norm.weight", f"{new}/{norm}/scale")]
+    found += rules.t5_feed_forward(f"{old}.mlp.DenseReluDense", new)
+    found += [Rule(f"{old}.mlp.layer_norm.weight", f"{new}/norm3/scale")]
+  head = f"{name}.lm_head.weight"
+  return _with_head(decoder, Names(found, {}), head, f"{words}.weight", path)
+
+
 def _with_biased_head(
     decoder: TextDecoder, found: list[Rule], head: str, words: str, path: str
 ) -> Names:
@@ -328,6 +391,7 @@ FAMILIES = {
     "trocr": Family(_TROCR, _bart, _trocr_names),
     "blip_text_model": Family(_BLIP, _bert, _bert_names),
     "git": Family(_GIT, _bert, _git_names),
+    "pix2struct_text_model": Family(_PIX2STRUCT, _pix2struct, _pix2struct_names),
 }
 COMBINED = ("gpt2", "bert", "roberta", "xlm-roberta", "bart", "mbart", "trocr")
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 from mmjax.convert import rules
 from mmjax.convert.rules import ROW, TABLE, Rule
 from mmjax.modules.activation import activation
+from mmjax.modules.patch_encoder import PatchEncoder
 from mmjax.modules.swin import Swin
 from mmjax.modules.vit import ViT
 
@@ -60,6 +61,21 @@ _TOWER = {  # of BLIP and of GIT
 }
 _BLIP = _TOWER | {"image_size": 384, "hidden_act": "gelu"}
 _GIT = _TOWER | {"image_size": 224, "hidden_act": "quick_gelu"}
+
+_PIX2STRUCT = {
+    "hidden_size": 768,
+    "patch_embed_hidden_size": 768,
+    "d_ff": 2048,
+    "d_kv": 64,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "dense_act_fn": "gelu_new",
+    "layer_norm_eps": 1e-6,
+    "dropout_rate": 0.0,
+    "attention_dropout": 0.0,
+    "seq_len": 4096,
+    "max_patches": 2048,  # said by the preprocessor's configuration
+}
 
 
 def _pair(side: int | tuple[int, int]) -> tuple[int, int]:
@@ -142,6 +158,28 @@ def _tower(c: Config) -> ViT:
   clip = c["model_type"] == "git_vision_model"
   return ViT(
       attention_dropout=c["attention_dropout"], patch_bias=not clip, norm_in=clip, **_sizes(c)
+  )
+
+
+def _pix2struct(c: Config) -> PatchEncoder:
+  activation(c["dense_act_fn"])
+  if c["num_attention_heads"] * c["d_kv"] != c["hidden_size"]:
+    raise ValueError(
+        f"encoder pix2struct with {c['num_attention_heads']} heads of d_kv={c['d_kv']} channels is"
+        f" not known; known: together hidden_size={c['hidden_size']}"
+    )
+  return PatchEncoder(
+      width=c["hidden_size"],
+      layers=c["num_hidden_layers"],
+      heads=c["num_attention_heads"],
+      hidden=c["d_ff"],
+      patches=c["max_patches"],
+      depth=c["patch_embed_hidden_size"],
+      places=c["seq_len"],
+      activation=c["dense_act_fn"],
+      epsilon=c["layer_norm_eps"],
+      dropout=c["dropout_rate"],
+      attention_dropout=c["attention_dropout"],
   )
 
 
@@ -246,11 +284,30 @@ def _tower_layer_rules(old: str, new: str) -> list[Rule]:
   ]
 
 
+def _pix2struct_rules(encoder: PatchEncoder, name: str, path: str) -> list[Rule]:
+  embeddings = f"{name}.embeddings"
+  found = [
+      *rules.linear(f"{embeddings}.patch_projection", f"{path}/patch_linear"),
+      *rules.embedding(f"{embeddings}.row_embedder", f"{path}/row_embed"),
+      *rules.embedding(f"{embeddings}.column_embedder", f"{path}/column_embed"),
+      Rule(f"{name}.layernorm.weight", f"{path}/norm_after/scale"),
+  ]
+  for i in range(encoder.layers):
+    old, new = f"{name}.encoder.layer.{i}", f"{path}/blocks_{i}"
+    found += [
+        *rules.t5_attention(f"{old}.attention", f"{new}/self_attention", encoder.heads),
+        *rules.t5_feed_forward(f"{old}.mlp", new),
+        Rule(f"{old}.pre_attention_layer_norm.weight", f"{new}/norm1/scale"),
+        Rule(f"{old}.pre_mlp_layer_norm.weight", f"{new}/norm3/scale"),
+    ]
+  return found
+
+
 class Family(NamedTuple):
   """Defaults of a configuration; the module it tells; names of the module's weights."""
 
   defaults: dict[str, Any]
-  build: Callable[[Config], ViT | Swin]
+  build: Callable[[Config], ViT | Swin | PatchEncoder]
   rules: Callable[[Any, str, str], list[Rule]]
 
 
@@ -262,17 +319,18 @@ FAMILIES = {
     "donut-swin": Family(_SWIN, _swin, _swin_rules),
     "blip_vision_model": Family(_BLIP, _tower, _blip_rules),
     "git_vision_model": Family(_GIT, _tower, _git_rules),
+    "pix2struct_vision_model": Family(_PIX2STRUCT, _pix2struct, _pix2struct_rules),
 }
 COMBINED = ("vit", "deit", "beit", "swin", "donut-swin")  # in a VisionEncoderDecoder
 
 
-def width(encoder: ViT | Swin) -> int:
+def width(encoder: ViT | Swin | PatchEncoder) -> int:
   """Channels of the encoder's features."""
   stages = len(encoder.depths) if isinstance(encoder, Swin) else 1
   return encoder.width * 2 ** (stages - 1)
 
 
-def build(config: Config) -> ViT | Swin:
+def build(config: Config) -> ViT | Swin | PatchEncoder:
   """The encoder that `config` tells; its model_type is one of `FAMILIES`."""
   family = FAMILIES[config["model_type"]]
   return family.build(family.defaults | dict(config))

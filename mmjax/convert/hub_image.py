@@ -5,11 +5,13 @@ from typing import Any
 
 
 def image_fields(preprocessor: Mapping[str, Any]) -> dict[str, Any]:
-  """Fields of a model that make numbers of pixels 0..255.
+  """What `build` of a family takes: fields of a model that make numbers of pixels 0..255.
 
   Raises:
     ValueError: pixels are to be normalised, and by what is not said.
   """
+  if "max_patches" in preprocessor:  # Pix2Struct's, which hands over numbers
+    return {"max_patches": int(preprocessor["max_patches"])}
   fields: dict[str, Any] = {}
   if preprocessor.get("do_rescale", True):
     fields["rescale"] = float(preprocessor.get("rescale_factor", 1 / 255))

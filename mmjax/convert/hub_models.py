@@ -14,7 +14,7 @@ import numpy as np
 from flax.core import meta
 
 from mmjax import convert
-from mmjax.convert import blip, git, rules, vision_encoder_decoder
+from mmjax.convert import blip, git, pix2struct, rules, vision_encoder_decoder
 from mmjax.convert.hub_image import image_fields
 from mmjax.models.vision_encoder_decoder import VisionEncoderDecoder
 
@@ -22,6 +22,7 @@ FAMILIES: dict[str, ModuleType] = {
     "vision-encoder-decoder": vision_encoder_decoder,
     "blip": blip,
     "git": git,
+    "pix2struct": pix2struct,
 }
 
 
@@ -34,9 +35,16 @@ def from_config(config: Mapping[str, Any], preprocessor: Mapping[str, Any]) -> V
 
   Raises:
     ValueError: an architecture, or an option of it, that is not known; the message names the part
-      and those that are. Or the preprocessor lacks the mean or the deviation of pixels.
+      and those that are. Or the preprocessor lacks the mean or the deviation of pixels, or is
+    another model's.
   """
-  return _family(config).build(config, image_fields(preprocessor))
+  family, fields = _family(config), image_fields(preprocessor)
+  if ("max_patches" in fields) != (family is pix2struct):
+    raise ValueError(
+        f"preprocessor_config.json is not of this model, {config['model_type']}: Pix2Struct's"
+        " processor, which no other has, says max_patches; download both again"
+    )
+  return family.build(config, fields)
 
 
 def to_variables(config: Mapping[str, Any], state: Mapping[str, np.ndarray]) -> dict:

@@ -182,15 +182,15 @@ def projections(
   return rules
 
 
-def attention_out(name: str, path: str, heads: int, *, stored: Form = TRANSPOSED) -> list[Rule]:
+def attention_out(
+    name: str, path: str, heads: int, *, stored: Form = TRANSPOSED, bias: bool = True
+) -> list[Rule]:
   """The last layer of `mmjax.modules.transformer.Attention`."""
   split = lambda a: a.reshape(heads, -1, a.shape[-1])  # [I, O] -> [N, K, O]
   join = lambda a: a.reshape(-1, a.shape[-1])
   kernel = Form(lambda a: split(stored.ours(a)), lambda a: stored.theirs(join(a)))
-  return [
-      Rule(f"{name}.weight", f"{path}/out/kernel", kernel),
-      Rule(f"{name}.bias", f"{path}/out/bias"),
-  ]
+  rules = [Rule(f"{name}.weight", f"{path}/out/kernel", kernel)]
+  return rules + [Rule(f"{name}.bias", f"{path}/out/bias")] * bias
 
 
 def attention(
@@ -199,8 +199,22 @@ def attention(
     heads: int,
     *,
     biased: Iterable[str] = ("query", "key", "value"),
+    out_bias: bool = True,
 ) -> list[Rule]:
   """All of it, where query, key, value and the last layer are linear layers called `names`."""
   *three, out = names
   parts = [(ours, name, 0, 1) for ours, name in zip(("query", "key", "value"), three)]
-  return projections(parts, path, heads, biased=biased) + attention_out(out, path, heads)
+  last = attention_out(out, path, heads, bias=out_bias)
+  return projections(parts, path, heads, biased=biased) + last
+
+
+def t5_attention(name: str, path: str, heads: int) -> list[Rule]:
+  """That of `mmjax.modules.t5.T5Layer`."""
+  q, k, v, out = (f"{name}.{part}" for part in ("query", "key", "value", "output"))
+  return attention((q, k, v, out), path, heads, biased=(), out_bias=False)
+
+
+def t5_feed_forward(name: str, path: str) -> list[Rule]:
+  """The feed-forward part of the layer at `path`."""
+  parts = (("wi_0", "gate"), ("wi_1", "linear1"), ("wo", "linear2"))
+  return [Rule(f"{name}.{a}.weight", f"{path}/{b}/kernel", TRANSPOSED) for a, b in parts]

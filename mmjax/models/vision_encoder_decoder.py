@@ -8,6 +8,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, Real
 
 from mmjax.modules.attention_layer import dense
+from mmjax.modules.patch_encoder import PatchEncoder
 from mmjax.modules.swin import Swin
 from mmjax.modules.text_decoder import TextDecoder
 from mmjax.modules.transformer import KeysValues
@@ -40,7 +41,7 @@ class VisionEncoderDecoder(nn.Module):
     dtype: of the projection; the parts have their own.
   """
 
-  encoder: ViT | Swin
+  encoder: ViT | Swin | PatchEncoder
   decoder: TextDecoder
   projection: int = 0
   rescale: float = 1 / 255
@@ -71,9 +72,12 @@ class VisionEncoderDecoder(nn.Module):
     `valid` is not looked at: these encoders see the whole canvas, padding included.
     """
     del valid
+    return self.encode_pixels(self.standardised(images), train=train)
+
+  def standardised(self, images: Real[Array, "B H W C"]) -> Float[Array, "B H W C"]:
+    """The pixels that the encoder takes, of pictures 0..255."""
     pixels = images.astype(jnp.float32) * self.rescale
-    pixels = (pixels - jnp.array(self.mean)) / jnp.array(self.deviation)
-    return self.encode_pixels(pixels, train=train)
+    return (pixels - jnp.array(self.mean)) / jnp.array(self.deviation)
 
   def encode_pixels(self, pixels: Float[Array, "B H W C"], *, train: bool = False) -> Memory:
     """Encodes pictures whose pixels are standardised already."""

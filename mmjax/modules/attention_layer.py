@@ -125,8 +125,13 @@ class Layer(nn.Module):
       cache: KeysValues,
       picture: KeysValues,
       valid: Bool[Array, "B S"],
+      *,
+      bias: Float[Array, "N 1 T"] | None = None,
   ) -> tuple[Float[Array, "B R 1 D"], KeysValues]:
-    """One word, at `position`; `cache` holds the words before it and gets this one."""
+    """One word, at `position`; `cache` holds the words before it and gets this one.
+
+    `bias` is added to the scores of the self-attention.
+    """
     grown = []
 
     def attend(y):
@@ -136,7 +141,7 @@ class Layer(nn.Module):
       words = KeysValues(*map(put, cache, self.self_attention.project(y)))
       grown.append(words)
       seen = (jnp.arange(words.keys.shape[2]) <= position)[None]
-      return self._words(y, words, seen, picture, False, None)
+      return self._words(y, words, seen, picture, False, bias)
 
     return self.around(attend, x, picture, valid, train=False), grown[0]
 

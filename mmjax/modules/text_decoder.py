@@ -155,8 +155,9 @@ class TextDecoder(nn.Module):
       count = jnp.cumsum(tokens != self.padding, -1) - 1
     x = self._embed(tokens, count, train)
     seen = jnp.tril(jnp.ones((length, length), bool))
+    bias = self._bias(jnp.arange(length), length)
     for block, picture in zip(self.blocks, pictures):
-      x = block(x, seen, picture, valid, train=train)
+      x = block(x, seen, picture, valid, train=train, bias=bias)
     return self._logits(x)
 
   def empty(self, batch: int, rows: int, length: int) -> tuple[KeysValues, ...]:
@@ -182,11 +183,16 @@ class TextDecoder(nn.Module):
     """Logits of the word after `tokens`, which stand at `position` in their rows."""
     tokens = tokens[..., None]
     x = self._embed(tokens, jnp.broadcast_to(position, tokens.shape), False)
+    bias = self._bias(position[None], cache[0].keys.shape[2])
     new = []
     for block, words, picture in zip(self.blocks, cache, pictures):
-      x, words = block.step(x, position, words, picture, valid)
+      x, words = block.step(x, position, words, picture, valid, bias=bias)
       new.append(words)
     return self._logits(x)[:, :, 0], tuple(new)
+
+  def _bias(self, at, length):
+    """[N, T, length] added to the scores of the words at the places `at` [T]; None for nothing."""
+    del at, length
 
   def _embed(self, tokens, count, train):
     x = self.words(tokens) * self.embedding_scale

@@ -40,6 +40,8 @@ class Attention(nn.Module):
     dtype: of the computation; the softmax is float32.
     project_init, out_init: of the kernels.
     biased: which of the projections "query", "key", "value" have a bias.
+    out_bias: the last layer has one.
+    scaled: scores are divided by the root of a head's channels.
   """
 
   width: int
@@ -50,6 +52,8 @@ class Attention(nn.Module):
   project_init: Initializer = nn.initializers.variance_scaling(0.5, "fan_avg", "uniform")
   out_init: Initializer = fan_in_uniform
   biased: tuple[str, ...] = ("query", "key", "value")
+  out_bias: bool = True
+  scaled: bool = True
 
   def setup(self):
     def project(name):
@@ -65,6 +69,7 @@ class Attention(nn.Module):
     self.out = nn.DenseGeneral(
         self.width,
         axis=(-2, -1),
+        use_bias=self.out_bias,
         dtype=self.dtype,
         kernel_init=partitioned(self.out_init, "heads", "kv", "embed"),
         bias_init=partitioned(nn.initializers.zeros, "embed"),
@@ -128,7 +133,8 @@ class Attention(nn.Module):
     return self.out(jnp.einsum("bnrts,bsnk->brtnk", weights, memory.values)), weights
 
   def _query(self, x):
-    return self.query(x) * (self.width // self.heads) ** -0.5
+    query = self.query(x)
+    return query * (self.width // self.heads) ** -0.5 if self.scaled else query
 
   def _softmax(self, scores, allowed, train):
     scores = jnp.where(allowed, scores.astype(jnp.float32), NEGATIVE)

@@ -30,6 +30,15 @@ GPT2 = dict(TEXT, model_type="gpt2", n_embd=16, n_layer=2, n_head=4, n_positions
 BLIP_VISION = VIT | {"model_type": "blip_vision_model"}
 GIT_VISION = VIT | {"model_type": "git_vision_model"}
 
+_T5 = dict(hidden_size=16, d_kv=4, d_ff=20)
+PATCHES = 7
+PIX2STRUCT_VISION = _T5 | dict(num_hidden_layers=2, num_attention_heads=4, seq_len=9,
+                               patch_embed_hidden_size=12)  # fmt: skip
+PIX2STRUCT_TEXT = _T5 | TEXT | dict(
+    num_layers=2, num_heads=4, relative_attention_num_buckets=6, relative_attention_max_distance=5,
+    dense_act_fn="gelu",
+)  # fmt: skip
+
 
 def _pair(encoder: dict, decoder: dict) -> dict:
   return {"model_type": "vision-encoder-decoder", "encoder": encoder, "decoder": decoder}
@@ -82,8 +91,16 @@ CASES = {
         "text_config": BERT | {"model_type": "blip_text_model", "encoder_hidden_size": 24,
                                "is_decoder": True, "sep_token_id": EOS},
     },
+    "pix2struct": {"model_type": "pix2struct", "vision_config": PIX2STRUCT_VISION,
+                   "text_config": PIX2STRUCT_TEXT},
     "git": {"model_type": "git", "vision_config": GIT_VISION | {"hidden_size": 24}, **BERT},
 }  # fmt: skip
+
+
+def preprocessor(config: dict) -> dict:
+  """What says of pictures that they come standardised."""
+  kind = config["model_type"]
+  return {"max_patches": PATCHES} if kind == "pix2struct" else {"do_normalize": False}
 
 
 def decoder_config(config: dict) -> dict:
@@ -101,12 +118,22 @@ def weight(name: str, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def inputs(name: str, config: dict) -> tuple[np.ndarray, np.ndarray]:
-  """Standardised pictures [2, H, W, 3] and tokens [2, 6]; the second text ends with padding."""
+  """Standardised pictures [2, H, W, 3] and tokens [2, 6]; the second text ends with padding.
+
+  Of Pix2Struct they are patches [2, S, 2 + P], fewer of the second picture.
+  """
   rng = np.random.default_rng(zlib.crc32(name.encode()))
   vision = config.get("encoder") or config["vision_config"]
-  size = vision["image_size"]
-  height, width = (size, size) if isinstance(size, int) else size
-  pixels = rng.normal(0, 1, (2, height, width, 3)).astype(np.float32)
+  if config["model_type"] == "pix2struct":
+    pixels = rng.normal(0, 1, (2, PATCHES, 2 + vision["patch_embed_hidden_size"]))
+    pixels[:, :, 0], pixels[:, :, 1] = np.divmod(np.arange(PATCHES), 3)
+    pixels[:, :, :2] += 1
+    pixels[1, 4:] = 0
+  else:
+    size = vision["image_size"]
+    height, width = (size, size) if isinstance(size, int) else size
+    pixels = rng.normal(0, 1, (2, height, width, 3))
+  pixels = pixels.astype(np.float32)
   text = decoder_config(config)
   tokens = rng.integers(3, V, (2, 6))
   tokens[:, 0] = text["bos_token_id"]

@@ -57,7 +57,8 @@ def model_of(transformers, config: dict):
   """The package's model, without weights of its own."""
   made = config_of(transformers, config)
   names = {"vision-encoder-decoder": "VisionEncoderDecoderModel",
-           "blip": "BlipForConditionalGeneration", "git": "GitForCausalLM"}  # fmt: skip
+           "blip": "BlipForConditionalGeneration", "git": "GitForCausalLM",
+           "pix2struct": "Pix2StructForConditionalGeneration"}  # fmt: skip
   made._attn_implementation = "eager"
   return getattr(transformers, names[config["model_type"]])(config=made).eval()
 
@@ -87,27 +88,31 @@ def run(transformers, torch, name: str, config: dict) -> dict:
   """Logits of the last places, and what each search finds."""
   model, drawn = filled(model_of(transformers, config))
   pixels, tokens = cases.inputs(name, config)
-  pixels = torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy())
-  ids = torch.from_numpy(tokens)
   kind = config["model_type"]
+  if kind == "pix2struct":
+    there = torch.from_numpy((pixels[..., 0] > 0).astype(np.float32))
+    given = {"flattened_patches": torch.from_numpy(pixels), "attention_mask": there}
+  else:
+    given = {"pixel_values": torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy())}
+  ids = torch.from_numpy(tokens)
   text = cases.decoder_config(config)
   limits = dict(do_sample=False, return_dict_in_generate=True, output_scores=True)
   ends = dict(eos_token_id=cases.EOS, pad_token_id=text["pad_token_id"])
   with torch.no_grad():
-    if kind == "vision-encoder-decoder":
-      logits = model(pixel_values=pixels, decoder_input_ids=ids).logits
+    if kind in ("vision-encoder-decoder", "pix2struct"):
+      logits = model(**given, decoder_input_ids=ids).logits
       limits |= {**ends, "decoder_start_token_id": text["bos_token_id"]}
     elif kind == "blip":
-      features = model.vision_model(pixels).last_hidden_state
+      features = model.vision_model(**given).last_hidden_state
       logits = model.text_decoder(ids, encoder_hidden_states=features, is_decoder=True).logits
     else:
-      logits = model(pixel_values=pixels, input_ids=ids).logits[:, -ids.shape[1] :]
+      logits = model(**given, input_ids=ids).logits[:, -ids.shape[1] :]
       limits |= {**ends, "input_ids": ids[:, :1]}
     searches = {}
     for search, options in cases.SEARCHES.items():
       asked = {k: v for k, v in options.items() if k not in ("beam", "max_length")}
       found = model.generate(
-          pixel_values=pixels,
+          **given,
           num_beams=options.get("beam", 1),
           max_new_tokens=options["max_length"] - 1,
           **limits,

@@ -9,7 +9,9 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from data_pipelines.transforms import Resize
+from mmjax.convert.hub import patches
 from mmjax.convert.state_dict import WeightsError
+from mmjax.modules.patch_encoder import sheet_size
 
 HALF = (0.5, 0.5, 0.5)
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -32,7 +34,8 @@ _COMMON = dict(
     do_normalize=True, image_mean=HALF, image_std=HALF,
 )  # fmt: skip
 _DARK = 200  # of 255: what is darker is no margin
-Steps = Literal["squash", "crop", "page"]
+_PATCHES: dict[str, Any] = dict(max_patches=2048, patch_size=16, do_normalize=True, is_vqa=False)
+Steps = Literal["squash", "crop", "page", "patches"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,11 +44,14 @@ class Preprocessing:
 
   Attributes:
     steps: "squash" to the canvas; "crop": the shorter side to `shorter` (0: the picture to `first`)
-      and the canvas out of the middle; "page": as Donut does, proportions kept, black around.
+      and the canvas out of the middle; "page": as Donut does, proportions kept, black around;
+      "patches": numbers of patches as Pix2Struct has them (`mmjax.convert.hub.patches`).
     canvas: height and width of the result.
     resample: Pillow's number of the interpolation; None: no resizing before the crop.
     scale, mean, std: the model's input is (pixel * scale - mean) / std of each channel.
     crop_margin, align, thumbnail: steps of a page.
+    patch: height and width of a patch.
+    normalise: each picture is brought to mean 0 and deviation 1 before it is cut into patches.
   """
 
   steps: Steps
@@ -59,6 +65,8 @@ class Preprocessing:
   crop_margin: bool = False
   align: bool = False
   thumbnail: bool = True
+  patch: tuple[int, int] = (0, 0)
+  normalise: bool = True
 
   @property
   def resize(self) -> Resize:
@@ -69,6 +77,8 @@ class Preprocessing:
     """The pixels that transformers' own processor (that of Pillow) would normalise."""
     if picture.ndim == 2 or picture.shape[2] == 1:
       picture = np.repeat(picture.reshape(*picture.shape[:2], 1), 3, 2)
+    if self.steps == "patches":
+      return patches.sheet(picture, self.canvas[0], self.patch, normalise=self.normalise)
     if self.steps == "page":
       return self._page(picture)
     if self.steps == "squash":
@@ -102,6 +112,8 @@ class Preprocessing:
 
   def normalised(self) -> dict[str, Any]:
     """The keys of `preprocessor_config.json` that say what happens to the values of pixels."""
+    if self.steps == "patches":
+      return {"max_patches": self.canvas[0]}
     return {
         "do_rescale": True,
         "rescale_factor": self.scale,
@@ -115,18 +127,20 @@ def from_dict(given: Mapping[str, Any]) -> Preprocessing:
   """The preprocessing that a file describes, in its old (feature extractor) or new layout.
 
   Raises:
-    WeightsError: a processor that is not known, or one whose pictures would have no common size.
+    WeightsError: a processor that is not known, one whose pictures would have no common size, or
+      one that draws a question onto the picture.
   """
   kind = str(given.get("image_processor_type") or given.get("feature_extractor_type") or "")
   family = kind.removesuffix("Fast")
   family = family.removesuffix("ImageProcessor").removesuffix("FeatureExtractor").lower()
   if not kind:
     raise WeightsError("it has neither image_processor_type nor feature_extractor_type")
-  if family not in _LIBRARY:
-    raise WeightsError(
-        f"the processor {kind} is not known; known are those of {', '.join(_LIBRARY)}"
-    )
   said = {k: v for k, v in given.items() if v is not None}
+  if family == "pix2struct":
+    return _patches(_PATCHES | said)
+  if family not in _LIBRARY:
+    known = ", ".join([*_LIBRARY, "pix2struct"])
+    raise WeightsError(f"the processor {kind} is not known; known are those of {known}")
   p: dict[str, Any] = {**_COMMON, **_LIBRARY[family], **said}
   rest: dict[str, Any] = dict(
       scale=float(p["rescale_factor"]) if p["do_rescale"] else 1.0,
@@ -157,6 +171,20 @@ def from_dict(given: Mapping[str, Any]) -> Preprocessing:
   if shorter:
     return Preprocessing("crop", canvas, shorter=int(shorter), **rest)
   return Preprocessing("crop", canvas, first=_square(size, "size"), **rest)
+
+
+def _patches(p: Mapping[str, Any]) -> Preprocessing:
+  if p["is_vqa"]:
+    raise WeightsError(
+        "is_vqa: it draws a question as a header onto every picture, which is not done here; take"
+        " a model without, as google/pix2struct-textcaps-base"
+    )
+  patch = _square(p["patch_size"], "patch_size")
+  canvas = sheet_size(int(p["max_patches"]), 3 * patch[0] * patch[1])
+  return Preprocessing(
+      "patches", canvas, Image.Resampling.BILINEAR, 1.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0),
+      patch=patch, normalise=p["do_normalize"],
+  )  # fmt: skip
 
 
 def _square(size: Any, name: str) -> tuple[int, int]:
