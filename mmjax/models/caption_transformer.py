@@ -12,9 +12,10 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Float, Int, Real
+from jaxtyping import Array, Bool, Float, Int
 
 from mmjax.modules import encoders
+from mmjax.modules.captioner import Captioner
 from mmjax.modules.coverage import linear
 from mmjax.modules.dropout import Dropout
 from mmjax.modules.initializers import bias_uniform, fan_in_uniform, partitioned
@@ -37,7 +38,7 @@ class Shared(NamedTuple):
   valid: Bool[Array, "B S"]
 
 
-class CaptionTransformer(nn.Module):
+class CaptionTransformer(Captioner):
   """Picture, or features of one -> words, left to right.
 
   Attributes:
@@ -110,23 +111,6 @@ class CaptionTransformer(nn.Module):
           bias_init=partitioned(bias_uniform(width), "vocab"),
       )
     self.drop = Dropout(self.dropout)
-
-  def __call__(
-      self,
-      images: Real[Array, "B H W 3"],
-      valid: Bool[Array, "B H W"],
-      tokens: Int[Array, "B R T"],
-      *,
-      train: bool = False,
-  ) -> Float[Array, "B R T V"]:
-    """Logits of R rows of words for each picture, teacher forced."""
-    return self.decode(tokens, self.encode(images, valid, train=train), train=train)
-
-  def encode(
-      self, images: Real[Array, "B H W 3"], valid: Bool[Array, "B H W"], *, train: bool = False
-  ) -> Memory:
-    """Encodes pictures of 0..255, which fill their canvas: `valid` is not looked at."""
-    return self.encode_features(self.encoder(images, train=train), train=train)
 
   def encode_features(self, features: Float[Array, "B h w D"], *, train: bool = False) -> Memory:
     """Takes what the encoder once made of pictures."""

@@ -12,6 +12,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, Real
 
 from mmjax.modules import encoders
+from mmjax.modules.captioner import Captioner
 from mmjax.modules.dropout import Dropout
 from mmjax.modules.initializers import partitioned
 from mmjax.modules.norm import UnbiasedLayerNorm
@@ -35,7 +36,7 @@ class Shared(NamedTuple):
   valid: Bool[Array, "B S"]
 
 
-class ClipRewardCaptioner(nn.Module):
+class ClipRewardCaptioner(Captioner):
   """Cells of a picture -> words.
 
   The published network has one number for start, end and padding; ours has three, of which start
@@ -83,24 +84,6 @@ class ClipRewardCaptioner(nn.Module):
     self.decoder, self.decoder_norm = layers(True), UnbiasedLayerNorm(dtype=self.dtype)
     self.word_proj = dense(self.vocabulary_size, jnp.float32, None, "embed", "vocab")
     self.drop, self.feature_drop = Dropout(self.dropout), Dropout(self.feature_dropout)
-
-  def __call__(
-      self,
-      images: Real[Array, "B H W 3"],
-      valid: Bool[Array, "B H W"],
-      tokens: Int[Array, "B R T"],
-      *,
-      train: bool = False,
-  ) -> Float[Array, "B R T V"]:
-    """Logits of R rows of words for each picture, teacher forced."""
-    return self.decode(tokens, self.encode(images, valid, train=train), train=train)
-
-  def encode(
-      self, images: Real[Array, "B H W 3"], valid: Bool[Array, "B H W"], *, train: bool = False
-  ) -> Memory:
-    """Encodes pictures of red, green, blue, 0..255, that fill their canvas."""
-    del valid
-    return self.encode_features(self.encoder(images, train=train), train=train)
 
   def encode_features(self, features: Real[Array, "B h w D"], *, train: bool = False) -> Memory:
     """Encodes the cells of pictures, which get no positions."""

@@ -11,10 +11,11 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Float, Int, Real
+from jaxtyping import Array, Bool, Float, Int
 
 from mmjax.modules import encoders
 from mmjax.modules.attentive_lstm import Picture, State, Weights, advance, read_text
+from mmjax.modules.captioner import Captioner
 from mmjax.modules.coverage import linear
 from mmjax.modules.dropout import Dropout
 from mmjax.modules.initializers import bias_uniform, partitioned
@@ -49,7 +50,7 @@ class Affine(nn.Module):
     return kernel, self.param("bias", partitioned(init, "embed"), (outputs,))
 
 
-class ShowAttendTell(nn.Module):
+class ShowAttendTell(Captioner):
   """Picture, or features of one -> words, left to right.
 
   Attributes:
@@ -104,23 +105,6 @@ class ShowAttendTell(nn.Module):
         bias_init=partitioned(nn.initializers.zeros, "vocab"),
     )
     self.drop = Dropout(self.dropout)
-
-  def __call__(
-      self,
-      images: Real[Array, "B H W 3"],
-      valid: Bool[Array, "B H W"],
-      tokens: Int[Array, "B R T"],
-      *,
-      train: bool = False,
-  ) -> Float[Array, "B R T V"]:
-    """Logits of R rows of words for each picture, teacher forced."""
-    return self.decode(tokens, self.encode(images, valid, train=train), train=train)
-
-  def encode(
-      self, images: Real[Array, "B H W 3"], valid: Bool[Array, "B H W"], *, train: bool = False
-  ) -> Memory:
-    """Encodes pictures of 0..255, which fill their canvas: `valid` is not looked at."""
-    return self.encode_features(self.encoder(images, train=train), train=train)
 
   def encode_features(
       self, features: Float[Array, "B h w D"], *, train: bool = False
