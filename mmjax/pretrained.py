@@ -5,6 +5,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from data_pipelines.augment import Augment
 from data_pipelines.transforms import Resize
 from mmjax.config import ConfigError
 from mmjax.convert import hub
@@ -42,9 +43,14 @@ def vocabulary(config: ConfigDict, workdir: Path) -> HubVocabulary:
   return _read(config, workdir).vocabulary
 
 
-def check_lengths(config: ConfigDict, workdir: Path) -> None:
-  """Raises ConfigError if the model has no room for the texts that a config lets through."""
+def check(config: ConfigDict, workdir: Path) -> None:
+  """Raises ConfigError if a config's texts or changes of pictures are not for the model."""
   described = _read(config, workdir)
+  if described.preprocessing.steps == "patches" and Augment(**config.data.augment).any:
+    raise ConfigError(
+        "config.data.augment changes pictures after they are resized, and this model gets them as"
+        " patches, not as pictures: set all of it to 0"
+    )
   room = described.model.decoder.places - len(described.vocabulary.generation.start)
   room = room // 8 * 8  # batches are planned in eights of tokens
   if config.data.max_tokens > room:

@@ -110,7 +110,7 @@ def words_of(config: ConfigDict, builder, workdir: Path) -> Any:
   """The vocabulary of a run: that of its data set, or the tokenizer of a model of the hub."""
   if not pretrained.chosen(config):
     return vocabulary_of(config, builder)
-  pretrained.check_lengths(config, workdir)
+  pretrained.check(config, workdir)
   return pretrained.vocabulary(config, workdir)
 
 

@@ -64,7 +64,7 @@ def write_json(path: Path, content: dict) -> None:
   path.write_text(json.dumps(content))
 
 
-def make_folder(folder: Path) -> Path:
+def make_folder(folder: Path, config_for=config_for, preprocessor=PREPROCESSOR) -> Path:
   """Writes the folder; weights are float32."""
   pytest.importorskip("safetensors", reason="pip install 'mmjax[hub]'")
   from safetensors.numpy import save_file
@@ -74,17 +74,18 @@ def make_folder(folder: Path) -> Path:
   tokenizer.save(str(folder / "tokenizer.json"))
   config = config_for(tokenizer.get_vocab_size())
   write_json(folder / "config.json", config)
-  write_json(folder / "preprocessor_config.json", PREPROCESSOR)
+  write_json(folder / "preprocessor_config.json", preprocessor)
   write_json(folder / "generation_config.json", GENERATION)
-  save_file(random_state(config), folder / "model.safetensors", metadata={"format": "pt"})
+  state = random_state(config, preprocessor)
+  save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
   return folder
 
 
-def random_state(config: dict) -> dict[str, np.ndarray]:
+def random_state(config: dict, preprocessor: dict = PREPROCESSOR) -> dict[str, np.ndarray]:
   """Weights under the names of the library, large enough that words differ."""
   from mmjax.convert import hub_models
 
-  shapes = hub_models.shapes(hub_models.from_config(config, PREPROCESSOR))
+  shapes = hub_models.shapes(hub_models.from_config(config, preprocessor))
   zeros = jax.tree.map(lambda x: np.zeros(x.shape, np.float32), shapes)
   draw = np.random.default_rng(0)
   named = sorted(hub_models.to_state(config, zeros).items())

@@ -84,7 +84,7 @@ def test_grey_pictures_are_read_as_coloured_ones():
     ("settings", "message"),
     [
         ({"size": 32}, "neither image_processor_type nor feature_extractor_type"),
-        ({"image_processor_type": "Pix2StructImageProcessor"}, "Pix2StructImageProcessor is not"),
+        ({"image_processor_type": "FuyuImageProcessor"}, "FuyuImageProcessor is not known"),
         ({"image_processor_type": "CLIPImageProcessor", "do_center_crop": False}, "no common size"),
         ({"image_processor_type": "DonutImageProcessor", "do_pad": False}, "no common size"),
         ({"image_processor_type": "ViTImageProcessor", "size": {"longest_edge": 32}},

@@ -38,12 +38,16 @@ def outputs(folder: Path) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
 
   p = described.preprocessing
   images = np.stack([p.picture(x) for x in pictures])
-  pixels = theirs.pixels(pictures)
-  ours = (images * np.float64(p.scale) - np.array(p.mean)) / np.array(p.std)
-  yield "pixels", ours.astype(np.float32), pixels.transpose(0, 2, 3, 1)
+  given = theirs.inputs(pictures)
+  if "pixel_values" in given:
+    ours = (images * np.float64(p.scale) - np.array(p.mean)) / np.array(p.std)
+    yield "pixels", ours.astype(np.float32), given["pixel_values"].transpose(0, 2, 3, 1)
+  else:
+    patches = described.model.apply({}, images, method="standardised")
+    yield "patches", np.asarray(patches), given["flattened_patches"]
 
   logits, layers = _layers(described.model, variables, images, tokens[:, None])
-  their_logits, their_layers = theirs.layers(pixels, tokens)
+  their_logits, their_layers = theirs.layers(given, tokens)
   if len(layers) != len(their_layers):
     raise HubError(f"{len(layers)} layers here, {len(their_layers)} there: not comparable")
   for (name, x), y in zip(layers, their_layers):
@@ -53,7 +57,7 @@ def outputs(folder: Path) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
   for beams in (1, BEAMS):
     rules = dataclasses.replace(vocabulary.generation, beam=beams)
     found = _search(described, variables, images, rules)
-    their_ids = theirs.generate(pixels, beams)
+    their_ids = theirs.generate(given, beams)
     texts = [[*map(int, row)] for row in their_ids]
     cut = [_words(row[len(rules.start) :], rules) for row in texts]
     width = max(map(len, [*found, *cut]))
@@ -134,13 +138,18 @@ class _Theirs:
     kind = kind.removesuffix("Fast").replace("FeatureExtractor", "ImageProcessor")
     self._processor = getattr(transformers, kind).from_pretrained(folder)
 
-  def pixels(self, pictures: list[np.ndarray]) -> np.ndarray:
+  def inputs(self, pictures: list[np.ndarray]) -> dict[str, np.ndarray]:
+    """What the model is given: pixels, or patches and which of them there are."""
     from PIL import Image
 
     images = [Image.fromarray(p) for p in pictures]
-    return self._processor(images, return_tensors="np")["pixel_values"]
+    made = self._processor(images, return_tensors="np")
+    kinds = ("pixel_values", "flattened_patches", "attention_mask")
+    return {name: np.asarray(made[name]) for name in kinds if name in made}
 
-  def layers(self, pixels: np.ndarray, tokens: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+  def layers(
+      self, pictures: dict[str, np.ndarray], tokens: np.ndarray
+  ) -> tuple[np.ndarray, list[np.ndarray]]:
     """Logits, and what comes out of each layer: the encoder is run first."""
     seen: list[np.ndarray] = []
     names = {
@@ -159,14 +168,15 @@ class _Theirs:
     words = {"decoder_input_ids" if hasattr(self.model, "encoder") else "input_ids"}
     given = {name: self._torch.from_numpy(tokens.astype(np.int64)) for name in words}
     with self._torch.no_grad():
-      out = self.model(pixel_values=self._torch.from_numpy(pixels), **given)
+      out = self.model(**self._tensors(pictures), **given)
     for hook in hooks:
       hook.remove()
     return out.logits.numpy(), seen
 
-  def generate(self, pixels: np.ndarray, beams: int) -> np.ndarray:
+  def generate(self, pictures: dict[str, np.ndarray], beams: int) -> np.ndarray:
     with self._torch.no_grad():
-      found = self.model.generate(
-          pixel_values=self._torch.from_numpy(pixels), num_beams=beams, do_sample=False
-      )
+      found = self.model.generate(**self._tensors(pictures), num_beams=beams, do_sample=False)
     return found.numpy()
+
+  def _tensors(self, pictures: dict[str, np.ndarray]) -> dict[str, Any]:
+    return {name: self._torch.from_numpy(array) for name, array in pictures.items()}
