@@ -3,6 +3,9 @@ r"""Show, Attend and Tell on Flickr8k in English, over cached features of Effici
   pip install 'mmjax[pretrained,captions]'
   python -m data_pipelines.prepare flickr8k --manual_dir=DIR
   python -m mmjax.main --config=configs/flickr8k/sat_en.py --workdir=W
+
+Two CPU cores, 12 epochs, 22 min of steps: BLEU-4 21.6, METEOR 20.1, CIDEr 53.3 on the
+test split with a beam of 5 (RESULTS.md).
 """
 
 from configs import base

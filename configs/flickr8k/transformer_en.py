@@ -3,6 +3,9 @@ r"""A captioning Transformer on Flickr8k in English, over cached features of Eff
   pip install 'mmjax[pretrained,captions]'
   python -m data_pipelines.prepare flickr8k --manual_dir=DIR
   python -m mmjax.main --config=configs/flickr8k/transformer_en.py --workdir=W
+
+Two CPU cores, 12 epochs, 38 min of steps: BLEU-4 21.5, METEOR 20.2, CIDEr 52.3 on the
+test split with a beam of 5 (RESULTS.md).
 """
 
 from configs.flickr8k import sat_en
