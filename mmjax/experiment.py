@@ -97,7 +97,7 @@ def make_rates(config: ConfigDict, total_steps: int) -> train_state.Rates:
     rule, schedule = optim.make_optimizer(o), optim.make_schedule(o, total_steps)
   except ValueError as e:
     raise ConfigError(str(e)) from e
-  return train_state.Rates(rule, schedule, o.ema, o.accumulate, tuple(o.factors))
+  return train_state.Rates(rule, schedule, o.ema, o.accumulate, tuple(o.get("factors", ())))
 
 
 def make_mesh(config: ConfigDict) -> Mesh:

@@ -37,9 +37,9 @@ def make_optimizer(c: ConfigDict) -> optax.GradientTransformation:
   else:
     raise ValueError(f"config.optim.name is {c.name!r}; there are: adadelta, adamw, sgd")
   clip = [optax.clip_by_global_norm(c.clip)] if c.clip else []
-  clip += [optax.clip(c.clip_value)] if c.clip_value else []
+  clip += [optax.clip(c.clip_value)] if c.get("clip_value") else []
   chain = optax.chain(*clip, *rule)
-  if not c.factors:
+  if not c.get("factors"):  # absent from runs that were made before it was a key
     return chain
   check_factors(c.factors)
   trained = lambda params: jax.tree.map(bool, rate_factors(params, c.factors))
