@@ -4,17 +4,20 @@ import json
 import shutil
 
 import captions_set
+import jax
 import numpy as np
 import pytest
+from flax import linen as nn
 
 from configs.flickr8k import sat_en, transformer_en
 from configs.tiny import tiny
 from data_pipelines import datasets
-from mmjax import api, features, splits
+from mmjax import api, experiment, features, splits
 from mmjax import config as configs
 from mmjax.config import ConfigError
 from mmjax.modules import encoders
 from mmjax.modules.resnet import ResNet
+from mmjax.text.vocabulary import Vocabulary
 
 
 @pytest.fixture(scope="module")
@@ -158,18 +161,34 @@ def test_the_transformer_learns(config, tmp_path):
   assert losses[-1] < 0.7 * losses[0]
 
 
+@pytest.mark.parametrize("drift", [False, True])
+def test_running_statistics_move_only_where_they_are_let(config, drift):
+  words = Vocabulary.from_words(["<unk>", "a", "dog"])
+  drifting = config.copy_and_resolve_references().unlock()
+  drifting.model.encoder_drift = drift
+  task = experiment.make_task(drifting.lock(), words)
+  variables = nn.unbox(task.init(jax.random.key(0)))
+  batch = {
+      "image": np.random.default_rng(0).integers(0, 256, (2, 32, 48, 3), np.uint8),
+      "size": np.full((2, 2), 32),
+      "tokens": np.array([[4, 5], [5, 0]]),
+      "length": np.array([2, 1]),
+      "real": np.ones(2, bool),
+  }
+  before = variables.pop("batch_stats")
+  loss = jax.jit(task.loss)
+  _, (_, _, after) = loss(variables["params"], {"batch_stats": before}, batch, jax.random.key(1))
+  moved = jax.tree.map(lambda a, b: bool((a != b).any()), before, after["batch_stats"])
+  assert any(jax.tree.leaves(moved)) == drift
+
+
 def _jpeg(pixels):
   return captions_set.jpeg(pixels)
 
 
 def _key(config):
-  import jax
-
   return jax.random.key(config.seed)
 
 
 def _leaves(tree):
-  import jax
-  from flax import linen as nn
-
   return jax.tree.leaves(nn.unbox(tree))

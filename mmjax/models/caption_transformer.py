@@ -44,6 +44,8 @@ class CaptionTransformer(Captioner):
   Attributes:
     vocabulary_size: words, specials included.
     encoder_name: of `mmjax.modules.encoders`.
+    encoder_drift: in training its batch norms use the statistics of the batch, and their running
+      ones move, as published code lets them even where the encoder is frozen.
     width, heads, layers, hidden, dropout: of the decoder.
     pre_norm: norms before the parts of a layer and after the last one; off: after every sum.
     positions: "learned", "sinusoidal" (Vaswani et al.) or "steep" (see `steep_word_positions`).
@@ -59,6 +61,7 @@ class CaptionTransformer(Captioner):
 
   vocabulary_size: int
   encoder_name: str = "efficientnet_lite0"
+  encoder_drift: bool = False
   width: int = 512
   heads: int = 8
   layers: int = 6
@@ -84,7 +87,8 @@ class CaptionTransformer(Captioner):
 
   def setup(self):
     width = self.width
-    self.encoder = encoders.build(self.encoder_name, dtype=self.dtype)
+    drift = {"batch_statistics": True} if self.encoder_drift else {}
+    self.encoder = encoders.build(self.encoder_name, dtype=self.dtype, **drift)
     self.feature_proj = linear(width, self.encoder.features, self.dtype)
     if self.given_words:
       self.given = self.variable("given", "word_vectors", self._some_vectors)

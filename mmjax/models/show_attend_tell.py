@@ -58,6 +58,8 @@ class ShowAttendTell(Captioner):
     encoder_name: of `mmjax.modules.encoders` (resnet101 as published).
     encoder_grid: rows and columns to which it pools its features (14 as published), where it can; 0
       leaves them as they are.
+    encoder_drift: in training its batch norms use the statistics of the batch, and their running
+      ones move, as published code lets them even where the encoder is frozen.
     hidden, embedding, attention: channels of the states, of the words, and of what cells and states
       are compared in.
     dropout: before the last layer.
@@ -68,6 +70,7 @@ class ShowAttendTell(Captioner):
   vocabulary_size: int
   encoder_name: str = "efficientnet_lite0"
   encoder_grid: int = 0
+  encoder_drift: bool = False
   hidden: int = 512
   embedding: int = 512
   attention: int = 512
@@ -77,7 +80,8 @@ class ShowAttendTell(Captioner):
 
   def setup(self):
     grid = {"grid": self.encoder_grid} if self.encoder_grid else {}
-    self.encoder = encoders.build(self.encoder_name, dtype=self.dtype, **grid)
+    drift = {"batch_statistics": True} if self.encoder_drift else {}
+    self.encoder = encoders.build(self.encoder_name, dtype=self.dtype, **grid, **drift)
     channels, size = self.encoder.features, self.hidden
     tenth, like_state = bias_uniform(100), bias_uniform(size)  # U(-0.1, 0.1); that of LSTMs
     self.word_embed = nn.Embed(
