@@ -14,6 +14,8 @@ CONFIG = hub_cases.CASES["florence2"]
 PICTURES = {
     "image_processor_type": "CLIPImageProcessor",
     "do_center_crop": False,
+    "image_mean": [0.5, 0.5, 0.5],
+    "image_std": [0.5, 0.5, 0.5],
     "size": {"height": 64, "width": 64},
     "crop_size": {"height": 64, "width": 64},
 }
@@ -55,7 +57,7 @@ def test_a_folder_predicts_what_its_prompt_asks(folder, tmp_path):
 
 def test_what_cannot_be_done_is_told(folder):
   model = hub_models.from_config(CONFIG, {"do_normalize": False})
-  with pytest.raises(ValueError, match="80 x 80 pixels are 10 x 10 cells, .* places for 9"):
+  with pytest.raises(ValueError, match=r"80 x 80 pixels are 10 x 10 cells, .* places for 9"):
     florence2.fit(model, (80, 80), (1,))
   old = {**CONFIG, "vision_config": {"dim_embed": [8, 12]}}
   with pytest.raises(ValueError, match="florence-community"):
