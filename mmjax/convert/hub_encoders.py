@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 from mmjax.convert import rules
 from mmjax.convert.rules import ROW, TABLE, Rule
 from mmjax.modules.activation import activation
+from mmjax.modules.davit import DaViT
 from mmjax.modules.patch_encoder import PatchEncoder
 from mmjax.modules.swin import Swin
 from mmjax.modules.vit import ViT
@@ -76,6 +77,24 @@ _PIX2STRUCT = {
     "seq_len": 4096,
     "max_patches": 2048,  # said by the preprocessor's configuration
 }
+_FLORENCE = {
+    "in_channels": 3,
+    "depths": (1, 1, 9, 1),
+    "patch_size": (7, 3, 3, 3),
+    "patch_stride": (4, 2, 2, 2),
+    "patch_padding": (3, 1, 1, 1),
+    "patch_prenorm": (False, True, True, True),
+    "embed_dim": (128, 256, 512, 1024),
+    "num_heads": (4, 8, 16, 32),
+    "num_groups": (4, 8, 16, 32),
+    "window_size": 12,
+    "mlp_ratio": 4.0,
+    "qkv_bias": True,
+    "activation_function": "gelu",
+    "projection_dim": 1024,
+    "max_position_embeddings": 50,
+}
+_FLORENCE_SIDE = 32  # of pictures until theirs is known; no weight hangs on it
 
 
 def _pair(side: int | tuple[int, int]) -> tuple[int, int]:
@@ -180,6 +199,25 @@ def _pix2struct(c: Config) -> PatchEncoder:
       epsilon=c["layer_norm_eps"],
       dropout=c["dropout_rate"],
       attention_dropout=c["attention_dropout"],
+  )
+
+
+def _davit(c: Config) -> DaViT:
+  activation(c["activation_function"])
+  return DaViT(
+      widths=tuple(c["embed_dim"]),
+      depths=tuple(c["depths"]),
+      heads=tuple(c["num_heads"]),
+      groups=tuple(c["num_groups"]),
+      patches=tuple(c["patch_size"]),
+      strides=tuple(c["patch_stride"]),
+      paddings=tuple(c["patch_padding"]),
+      norm_first=tuple(c["patch_prenorm"]),
+      image_size=_pair(c.get("image_size", _FLORENCE_SIDE)),
+      window=c["window_size"],
+      expansion=c["mlp_ratio"],
+      activation=c["activation_function"],
+      biased=c["qkv_bias"],
   )
 
 
@@ -303,11 +341,39 @@ def _pix2struct_rules(encoder: PatchEncoder, name: str, path: str) -> list[Rule]
   return found
 
 
+def _davit_rules(encoder: DaViT, name: str, path: str) -> list[Rule]:
+  found = []
+  for stage, depth in enumerate(encoder.depths):
+    found += rules.convolution(f"{name}.convs.{stage}.conv", f"{path}/convolutions_{stage}")
+    found += rules.layer_norm(f"{name}.convs.{stage}.norm", f"{path}/norms_{stage}")
+    for i in range(2 * depth):
+      kind = ("spatial_block", "channel_block")[i % 2]
+      old, new = f"{name}.blocks.{stage}.{i // 2}.{kind}", f"{path}/blocks_{stage}_{i}"
+      for theirs, ours in (("conv1", "position1"), ("conv2", "position2")):
+        found += rules.convolution(f"{old}.{theirs}", f"{new}/{ours}")
+      for norm in ("norm1", "norm2"):
+        found += rules.layer_norm(f"{old}.{norm}", f"{new}/{norm}")
+      found += rules.linear(f"{old}.ffn.fc1", f"{new}/linear1")
+      found += rules.linear(f"{old}.ffn.fc2", f"{new}/linear2")
+      if i % 2:
+        attention = f"{old}.channel_attn"
+        found += rules.linear(f"{attention}.qkv", f"{new}/attention/three", bias=encoder.biased)
+        found += rules.linear(f"{attention}.proj", f"{new}/attention/out")
+        continue
+      three = ("query", "key", "value")
+      attention, inside = f"{old}.window_attn", f"{new}/attention/inside"
+      fused = [(part, f"{attention}.qkv", n, 3) for n, part in enumerate(three)]
+      biased = three if encoder.biased else ()
+      found += rules.projections(fused, inside, encoder.heads[stage], biased=biased)
+      found += rules.attention_out(f"{attention}.proj", inside, encoder.heads[stage])
+  return found
+
+
 class Family(NamedTuple):
   """Defaults of a configuration; the module it tells; names of the module's weights."""
 
   defaults: dict[str, Any]
-  build: Callable[[Config], ViT | Swin | PatchEncoder]
+  build: Callable[[Config], ViT | Swin | PatchEncoder | DaViT]
   rules: Callable[[Any, str, str], list[Rule]]
 
 
@@ -320,6 +386,7 @@ FAMILIES = {
     "blip_vision_model": Family(_BLIP, _tower, _blip_rules),
     "git_vision_model": Family(_GIT, _tower, _git_rules),
     "pix2struct_vision_model": Family(_PIX2STRUCT, _pix2struct, _pix2struct_rules),
+    "florence_vision": Family(_FLORENCE, _davit, _davit_rules),
 }
 COMBINED = ("vit", "deit", "beit", "swin", "donut-swin")  # in a VisionEncoderDecoder
 
@@ -330,7 +397,7 @@ def width(encoder: ViT | Swin | PatchEncoder) -> int:
   return encoder.width * 2 ** (stages - 1)
 
 
-def build(config: Config) -> ViT | Swin | PatchEncoder:
+def build(config: Config) -> ViT | Swin | PatchEncoder | DaViT:
   """The encoder that `config` tells; its model_type is one of `FAMILIES`."""
   family = FAMILIES[config["model_type"]]
   return family.build(family.defaults | dict(config))

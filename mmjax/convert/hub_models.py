@@ -14,7 +14,7 @@ import numpy as np
 from flax.core import meta
 
 from mmjax import convert
-from mmjax.convert import blip, git, pix2struct, rules, vision_encoder_decoder
+from mmjax.convert import blip, florence2, git, pix2struct, rules, vision_encoder_decoder
 from mmjax.convert.hub_image import image_fields
 from mmjax.models.vision_encoder_decoder import VisionEncoderDecoder
 
@@ -23,6 +23,7 @@ FAMILIES: dict[str, ModuleType] = {
     "blip": blip,
     "git": git,
     "pix2struct": pix2struct,
+    "florence2": florence2,
 }
 
 

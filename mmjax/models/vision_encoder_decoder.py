@@ -8,6 +8,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, Real
 
 from mmjax.modules.attention_layer import dense
+from mmjax.modules.davit import DaViT
 from mmjax.modules.patch_encoder import PatchEncoder
 from mmjax.modules.swin import Swin
 from mmjax.modules.text_decoder import TextDecoder
@@ -41,7 +42,7 @@ class VisionEncoderDecoder(nn.Module):
     dtype: of the projection; the parts have their own.
   """
 
-  encoder: ViT | Swin | PatchEncoder
+  encoder: ViT | Swin | PatchEncoder | DaViT
   decoder: TextDecoder
   projection: int = 0
   rescale: float = 1 / 255

@@ -185,9 +185,11 @@ class WindowLayer(nn.Module):
 
     def attend(y):
       attention = self.layer.self_attention
-      windows = self._split(y[:, 0])  # the windows are the rows
+      cells = y.reshape(len(y), *self.grid, y.shape[-1])
+      windows = into_windows(cells, self.window, self.shift)  # the windows are the rows
       words = attention.project(windows)
-      return self._join(attention.over_words(windows, words, seen, train=train, bias=bias))[:, None]
+      mixed = attention.over_words(windows, words, seen, train=train, bias=bias)
+      return out_of_windows(mixed, self.grid, self.window, self.shift).reshape(y.shape)
 
     return self.layer.around(attend, x[:, None], train=train)[:, 0]
 
@@ -195,22 +197,6 @@ class WindowLayer(nn.Module):
   def _padded(self) -> tuple[int, int]:
     h, w = (side + -side % self.window for side in self.grid)
     return h, w
-
-  def _split(self, x: Float[Array, "B S C"]) -> Float[Array, "B R T C"]:
-    """Windows row by row, the shift done; zeros behind the grid fill the last ones."""
-    (h, w), (tall, wide), n = self.grid, self._padded, self.window
-    x = x.reshape(len(x), h, w, -1)
-    x = jnp.pad(x, [(0, 0), (0, tall - h), (0, wide - w), (0, 0)])
-    x = jnp.roll(x, (-self.shift, -self.shift), (1, 2))
-    x = x.reshape(len(x), tall // n, n, wide // n, n, -1).swapaxes(2, 3)
-    return x.reshape(len(x), -1, n * n, x.shape[-1])
-
-  def _join(self, x: Float[Array, "B R T C"]) -> Float[Array, "B S C"]:
-    (h, w), (tall, wide), n = self.grid, self._padded, self.window
-    x = x.reshape(len(x), tall // n, wide // n, n, n, -1).swapaxes(2, 3)
-    x = x.reshape(len(x), tall, wide, -1)
-    x = jnp.roll(x, (self.shift, self.shift), (1, 2))[:, :h, :w]
-    return x.reshape(len(x), h * w, -1)
 
   def _together(self) -> Bool[np.ndarray, "R T T"]:
     """True for two cells of a window that the shift did not bring together over the border."""
@@ -223,3 +209,26 @@ class WindowLayer(nn.Module):
     region = (3 * regions[0][:, None] + regions[1]).reshape(tall // n, n, wide // n, n)
     region = region.swapaxes(1, 2).reshape(-1, n * n)
     return region[:, :, None] == region[:, None]
+
+
+def into_windows(
+    x: Float[Array, "B h w C"], window: int, shift: int = 0
+) -> Float[Array, "B R T C"]:
+  """Windows row by row, the shift done; zeros behind the grid fill the last ones."""
+  n = window
+  x = jnp.pad(x, [(0, 0), (0, -x.shape[1] % n), (0, -x.shape[2] % n), (0, 0)])
+  x = jnp.roll(x, (-shift, -shift), (1, 2))
+  b, tall, wide, c = x.shape
+  x = x.reshape(b, tall // n, n, wide // n, n, c).swapaxes(2, 3)
+  return x.reshape(b, -1, n * n, c)
+
+
+def out_of_windows(
+    x: Float[Array, "B R T C"], grid: tuple[int, ...], window: int, shift: int = 0
+) -> Float[Array, "B h w C"]:
+  """The grid that `into_windows` cut up."""
+  (h, w), n = grid, window
+  tall, wide = h + -h % n, w + -w % n
+  x = x.reshape(len(x), tall // n, wide // n, n, n, -1).swapaxes(2, 3)
+  x = x.reshape(len(x), tall, wide, -1)
+  return jnp.roll(x, (shift, shift), (1, 2))[:, :h, :w]

@@ -39,6 +39,13 @@ PIX2STRUCT_TEXT = _T5 | TEXT | dict(
     dense_act_fn="gelu",
 )  # fmt: skip
 
+FLORENCE_SIZE, PROMPT = (44, 60), (1, 7, 5, 2)  # in the second stage windows are not full
+FLORENCE_IMAGE = V - 1  # the word that the library puts where a picture's cells go
+FLORENCE_VISION = dict(depths=[1, 2], patch_size=[7, 3], patch_stride=[4, 2], patch_padding=[3, 1],
+                       patch_prenorm=[False, True], embed_dim=[8, 12], num_heads=[2, 3],
+                       num_groups=[2, 4], window_size=4, projection_dim=16,
+                       max_position_embeddings=9)  # fmt: skip
+
 
 def _pair(encoder: dict, decoder: dict) -> dict:
   return {"model_type": "vision-encoder-decoder", "encoder": encoder, "decoder": decoder}
@@ -93,6 +100,13 @@ CASES = {
     },
     "pix2struct": {"model_type": "pix2struct", "vision_config": PIX2STRUCT_VISION,
                    "text_config": PIX2STRUCT_TEXT},
+    "florence2": {
+        "model_type": "florence2", "vision_config": FLORENCE_VISION,
+        "text_config": BART | {"model_type": "bart", "encoder_layers": 2, "encoder_ffn_dim": 24,
+                               "encoder_attention_heads": 2, "max_position_embeddings": 64,
+                               "scale_embedding": True},
+        "image_token_id": FLORENCE_IMAGE,
+    },
     "git": {"model_type": "git", "vision_config": GIT_VISION | {"hidden_size": 24}, **BERT},
 }  # fmt: skip
 
@@ -130,7 +144,7 @@ def inputs(name: str, config: dict) -> tuple[np.ndarray, np.ndarray]:
     pixels[:, :, :2] += 1
     pixels[1, 4:] = 0
   else:
-    size = vision["image_size"]
+    size = vision.get("image_size", FLORENCE_SIZE)
     height, width = (size, size) if isinstance(size, int) else size
     pixels = rng.normal(0, 1, (2, height, width, 3))
   pixels = pixels.astype(np.float32)

@@ -58,7 +58,8 @@ def model_of(transformers, config: dict):
   made = config_of(transformers, config)
   names = {"vision-encoder-decoder": "VisionEncoderDecoderModel",
            "blip": "BlipForConditionalGeneration", "git": "GitForCausalLM",
-           "pix2struct": "Pix2StructForConditionalGeneration"}  # fmt: skip
+           "pix2struct": "Pix2StructForConditionalGeneration",
+           "florence2": "Florence2ForConditionalGeneration"}  # fmt: skip
   made._attn_implementation = "eager"
   return getattr(transformers, names[config["model_type"]])(config=made).eval()
 
@@ -71,7 +72,7 @@ def filled(model):
     model.save_pretrained(folder)
     file = Path(folder) / "model.safetensors"
     drawn = {
-        k: cases.weight(k, v.shape) if v.dtype.kind == "f" else v
+        k: cases.weight(k, v.shape) if v.dtype.kind == "f" and "pos_idx" not in k else v
         for k, v in load_file(file).items()
     }
     save_file(drawn, file, {"format": "pt"})
@@ -94,12 +95,16 @@ def run(transformers, torch, name: str, config: dict) -> dict:
     given = {"flattened_patches": torch.from_numpy(pixels), "attention_mask": there}
   else:
     given = {"pixel_values": torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy())}
+  if kind == "florence2":
+    cells = model.get_image_features(given["pixel_values"]).pooler_output.shape[1]
+    read = [*[cases.FLORENCE_IMAGE] * cells, *cases.PROMPT]
+    given["input_ids"] = torch.tensor([read] * len(pixels))
   ids = torch.from_numpy(tokens)
   text = cases.decoder_config(config)
   limits = dict(do_sample=False, return_dict_in_generate=True, output_scores=True)
   ends = dict(eos_token_id=cases.EOS, pad_token_id=text["pad_token_id"])
   with torch.no_grad():
-    if kind in ("vision-encoder-decoder", "pix2struct"):
+    if kind in ("vision-encoder-decoder", "pix2struct", "florence2"):
       logits = model(**given, decoder_input_ids=ids).logits
       limits |= {**ends, "decoder_start_token_id": text["bos_token_id"]}
     elif kind == "blip":

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mmjax.convert import hub_checks, hub_decoders, hub_encoders, hub_models
+from mmjax.convert import florence2, hub_checks, hub_decoders, hub_encoders, hub_models
 from mmjax.convert.state_dict import WeightsError
 from mmjax.decode.generation import Generation
 from mmjax.models.vision_encoder_decoder import Memory
@@ -40,6 +40,8 @@ def filled(name):
   """The model and its variables."""
   config = cases.CASES[name]
   model = hub_models.from_config(config, cases.preprocessor(config))
+  if name == "florence2":
+    model = florence2.fit(model, cases.FLORENCE_SIZE, cases.PROMPT)
   return model, hub_models.to_variables(config, weights(name))
 
 
@@ -67,6 +69,8 @@ def test_logits(name):
         ("swin with positions, bart", "never", cases.EOS),
         ("pix2struct", "greedy", None),
         ("pix2struct", "beams", None),
+        ("florence2", "greedy", cases.EOS),
+        ("florence2", "beams", cases.EOS),
     ],
 )
 def test_texts_and_scores(name, search, forced):

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from mmjax.convert import hub_models
+from mmjax.convert import florence2, hub_models
 from mmjax.convert.hub import folder as files
 from mmjax.convert.hub import generation, preprocessing, tokenizer
 from mmjax.convert.hub.folder import HubError
 from mmjax.convert.hub.tokenizer import HubVocabulary
+from mmjax.models.florence2 import Florence2
 
 NAME = "hub"  # of the folder in a workdir that keeps a run's settings and tokenizer
 _KEPT = (files.CONFIG, files.GENERATION, *files.PREPROCESSORS, *tokenizer.FILES)
@@ -72,14 +73,33 @@ def read(folder: Path | str, *, formulas: bool = False) -> Hub:
     raise
   except ValueError as e:
     raise HubError(f"{folder}: {e}") from e
+  words = tokenizer.read_tokenizer(folder, config, how, formulas=formulas)
+  if isinstance(model, Florence2):
+    model = _fit(folder, model, pictures.canvas, words)
   if tuple(model.encoder.image_size) != pictures.canvas:
     ours, theirs = (" x ".join(map(str, s)) for s in (pictures.canvas, model.encoder.image_size))
     raise HubError(
         f"{folder}: preprocessor_config.json makes pictures of {ours} pixels, the model"
         f" (config.json) takes {theirs}: they are not of one model; download both again"
     )
-  words = tokenizer.read_tokenizer(folder, config, how, formulas=formulas)
   return Hub(folder, config, pictures, words, model)
+
+
+def _fit(
+    folder: Path, model: Florence2, size: tuple[int, int], words: HubVocabulary
+) -> Florence2:
+  """The model for the folder's pictures, asked for a caption in the folder's tokens."""
+  prompt = words.tokenizer.encode(f"<s>{florence2.CAPTION}</s>", add_special_tokens=False).ids
+  ends = [words.tokenizer.token_to_id(token) for token in ("<s>", "</s>")]
+  if [prompt[0], prompt[-1]] != ends:
+    raise HubError(
+        f"{folder}: the tokenizer has no tokens <s> and </s>, between which Florence-2 is asked;"
+        " download its files again"
+    )
+  try:
+    return florence2.fit(model, size, tuple(prompt))
+  except ValueError as e:
+    raise HubError(f"{folder}: {e}") from e
 
 
 def keep(source: Path, target: Path) -> None:
