@@ -209,7 +209,7 @@ def _davit(c: Config) -> DaViT:
       depths=tuple(c["depths"]),
       heads=tuple(c["num_heads"]),
       groups=tuple(c["num_groups"]),
-      patches=tuple(c["patch_size"]),
+      kernels=tuple(c["patch_size"]),
       strides=tuple(c["patch_stride"]),
       paddings=tuple(c["patch_padding"]),
       norm_first=tuple(c["patch_prenorm"]),
@@ -391,8 +391,10 @@ FAMILIES = {
 COMBINED = ("vit", "deit", "beit", "swin", "donut-swin")  # in a VisionEncoderDecoder
 
 
-def width(encoder: ViT | Swin | PatchEncoder) -> int:
+def width(encoder: ViT | Swin | PatchEncoder | DaViT) -> int:
   """Channels of the encoder's features."""
+  if isinstance(encoder, DaViT):
+    return encoder.widths[-1]
   stages = len(encoder.depths) if isinstance(encoder, Swin) else 1
   return encoder.width * 2 ** (stages - 1)
 

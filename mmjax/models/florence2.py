@@ -4,6 +4,8 @@ Reference: Xiao et al., 2024, Florence-2: Advancing a unified representation for
 vision tasks.
 """
 
+from typing import Any
+
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
@@ -11,7 +13,6 @@ from jaxtyping import Array, Float
 from mmjax.models.vision_encoder_decoder import Memory, VisionEncoderDecoder
 from mmjax.modules.attention_layer import dense, layer_norm
 from mmjax.modules.initializers import partitioned
-from mmjax.modules.text_encoder import TextEncoder
 
 _small_normal = nn.initializers.normal(0.02)
 
@@ -25,7 +26,7 @@ class Florence2(VisionEncoderDecoder):
     prompt: numbers of its words, the start and the end of a text among them.
   """
 
-  reader: TextEncoder | None = None
+  reader: Any = None  # a TextEncoder; fields that are inherited have defaults
   places: int = 50
   prompt: tuple[int, ...] = ()
 

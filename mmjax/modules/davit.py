@@ -28,7 +28,7 @@ class DaViT(nn.Module):
     depths: layers of each stage.
     heads: attention heads in the windows of each stage.
     groups: groups of channels, each with attention of its own, of each stage.
-    patches, strides, paddings: of each stage's convolution, in pixels or cells.
+    kernels, strides, paddings: of each stage's convolution, in pixels or cells.
     norm_first: whether each stage's norm stands before its convolution.
     image_size: height and width of the pictures, in pixels.
     window: side of a window, in cells.
@@ -42,7 +42,7 @@ class DaViT(nn.Module):
   depths: tuple[int, ...]
   heads: tuple[int, ...]
   groups: tuple[int, ...]
-  patches: tuple[int, ...]
+  kernels: tuple[int, ...]
   strides: tuple[int, ...]
   paddings: tuple[int, ...]
   norm_first: tuple[bool, ...]
@@ -57,7 +57,7 @@ class DaViT(nn.Module):
   def grid(self) -> tuple[int, int]:
     """Rows and columns of the last stage."""
     h, w = self.image_size
-    for patch, stride, padding in zip(self.patches, self.strides, self.paddings):
+    for patch, stride, padding in zip(self.kernels, self.strides, self.paddings):
       h, w = ((side + 2 * padding - patch) // stride + 1 for side in (h, w))
     return h, w
 
@@ -73,7 +73,7 @@ class DaViT(nn.Module):
             kernel_init=partitioned(nn.initializers.normal(0.02), None, None, None, "embed"),
         )
         for width, patch, stride, padding in zip(
-            self.widths, self.patches, self.strides, self.paddings
+            self.widths, self.kernels, self.strides, self.paddings
         )
     ]
     blocks = []
