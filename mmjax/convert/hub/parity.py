@@ -25,9 +25,12 @@ def outputs(folder: Path) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
   The pictures and the texts that are read are random, the weights those of the folder.
 
   Raises:
-    HubError: the folder cannot be read, or transformers and PyTorch are not installed.
+    HubError: the folder cannot be read, or is of a model that is asked; or transformers and PyTorch
+      are not installed.
   """
   described = hub.read(folder)
+  if hasattr(described.model, "prompt"):
+    raise HubError(f"{folder}: models that are asked for a caption (Florence-2) cannot be compared")
   theirs = _Theirs(folder)
   variables = described.variables()
   draw = np.random.default_rng(0)
