@@ -7,8 +7,6 @@ from configs import hub as hub_config
 from mmjax import api
 from mmjax import config as configs
 from mmjax.convert import florence2, hub, hub_models
-from mmjax.convert.hub import parity
-from mmjax.convert.hub.folder import HubError
 from tests.convert import hub_cases, made_hub
 from tests.convert.test_hub_preprocessing import picture
 
@@ -33,11 +31,6 @@ def config_for(vocabulary_size):
 def folder(tmp_path_factory):
   made = tmp_path_factory.mktemp("hub") / "florence"
   return made_hub.make_folder(made, config_for, PICTURES)
-
-
-def test_a_comparison_is_refused(folder):
-  with pytest.raises(HubError, match="asked for a caption"):
-    next(parity.outputs(folder))
 
 
 def test_the_prompt_is_asked_in_the_folders_tokens(folder):

@@ -25,12 +25,9 @@ def outputs(folder: Path) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
   The pictures and the texts that are read are random, the weights those of the folder.
 
   Raises:
-    HubError: the folder cannot be read, or is of a model that is asked; or transformers and PyTorch
-      are not installed.
+    HubError: the folder cannot be read, or transformers and PyTorch are not installed.
   """
   described = hub.read(folder)
-  if hasattr(described.model, "prompt"):
-    raise HubError(f"{folder}: models that are asked for a caption (Florence-2) cannot be compared")
   theirs = _Theirs(folder)
   variables = described.variables()
   draw = np.random.default_rng(0)
@@ -49,6 +46,8 @@ def outputs(folder: Path) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     patches = described.model.apply({}, images, method="standardised")
     yield "patches", np.asarray(patches), given["flattened_patches"]
 
+  if hasattr(described.model, "prompt"):  # it reads cells, then what it is asked
+    given["input_ids"] = theirs.question(described.model, variables, images)
   logits, layers = _layers(described.model, variables, images, tokens[:, None])
   their_logits, their_layers = theirs.layers(given, tokens)
   if len(layers) != len(their_layers):
@@ -110,8 +109,8 @@ def _layers(
   )  # fmt: skip
   logits, seen = jax.device_get(run(variables, images, tokens))
   out = []
-  for part in ("encoder", "decoder"):
-    found = seen["intermediates"][part]
+  for part in ("encoder", "reader", "decoder"):
+    found = seen["intermediates"].get(part, {})
     for name in sorted(found, key=lambda n: [int(i) for i in re.findall(r"\d+", n)]):
       # A layer that sees cells and then words in one sequence was called twice.
       out.append((f"{part} {name}", np.concatenate(found[name]["__call__"], axis=2)
@@ -150,6 +149,15 @@ class _Theirs:
     kinds = ("pixel_values", "flattened_patches", "attention_mask")
     return {name: np.asarray(made[name]) for name in kinds if name in made}
 
+  def question(self, model: Any, variables: Any, images: np.ndarray) -> np.ndarray:
+    """Tokens that a model that is asked reads: one for each cell, and the question."""
+    valid = np.ones(images.shape[:3], bool)
+    memory = jax.eval_shape(lambda v, x: model.apply(v, x, valid, method="encode"),
+                            variables, images)  # fmt: skip
+    cells = memory.features.shape[1] - len(model.prompt)
+    row = [self.model.config.image_token_id] * cells + list(model.prompt)
+    return np.tile(np.array(row, np.int64), (len(images), 1))
+
   def layers(
       self, pictures: dict[str, np.ndarray], tokens: np.ndarray
   ) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -158,18 +166,20 @@ class _Theirs:
     names = {
         name: module
         for name, module in self.model.named_modules()
-        if re.search(r"\.(layers?|h|blocks)\.\d+$", name)
+        if re.search(r"\.(layers?|h|blocks)(\.\d+)+(\.(spatial|channel)_block)?$", name)
     }
     innermost = [
         module for name, module in names.items() if not any(n.startswith(name + ".") for n in names)
     ]
 
     def keep(_, __, out):
-      seen.append((out[0] if isinstance(out, tuple) else out).numpy())
+      array = (out[0] if isinstance(out, tuple) else out).numpy()
+      seen.append(array.transpose(0, 2, 3, 1) if array.ndim == 4 else array)  # channels last
 
     hooks = [module.register_forward_hook(keep) for module in innermost]
-    words = {"decoder_input_ids" if hasattr(self.model, "encoder") else "input_ids"}
-    given = {name: self._torch.from_numpy(tokens.astype(np.int64)) for name in words}
+    apart = hasattr(self.model, "encoder") or "input_ids" in pictures
+    name = "decoder_input_ids" if apart else "input_ids"
+    given = {name: self._torch.from_numpy(tokens.astype(np.int64))}
     with self._torch.no_grad():
       out = self.model(**self._tensors(pictures), **given)
     for hook in hooks:
