@@ -14,8 +14,11 @@ from numpy.lib.format import open_memmap
 from tqdm import tqdm
 
 from data_pipelines import pipeline
+from data_pipelines.augment import Augment
 from data_pipelines.batching import Options, Plan
 from mmjax import splits
+from mmjax.config import ConfigError
+from mmjax.optim import rate_factors
 from mmjax.splits import Split
 
 
@@ -34,9 +37,10 @@ def attach(
     options: of evaluation, since features are of pictures that are not augmented.
 
   Raises:
-    ConfigError: pictures have no common canvas.
+    ConfigError: the encoder is trained, pictures are augmented, or they have no common canvas.
     OSError: the disk lacks the room.
   """
+  _check(config, variables)
   variables = _whole(variables)
   encoder = {name: tree["encoder"] for name, tree in variables.items() if "encoder" in tree}
   folder = splits.data_dir(config) / "features" / config.data.name
@@ -46,6 +50,20 @@ def attach(
   if jax.process_count() > 1:
     multihost_utils.sync_global_devices("features")
   split.records.features = np.load(path, mmap_mode="r")
+
+
+def _check(config: ConfigDict, variables: Any) -> None:
+  """Raises ConfigError where features that are computed once would be wrong."""
+  if config.data.resize == "fit":
+    raise ConfigError('config.data.cache_features needs one canvas: data.resize="squash" or "crop"')
+  if Augment(**config.data.augment).any:
+    raise ConfigError("config.data.cache_features keeps no augmented pictures: set one of them off")
+  factors = rate_factors(variables["params"], config.optim.factors)
+  if any(jax.tree.leaves(factors.get("encoder", 1.0))):
+    raise ConfigError(
+        "config.data.cache_features is for a frozen encoder: add ('^encoder/', 0.0) to"
+        " config.optim.factors"
+    )
 
 
 def _key(config: ConfigDict, split: Split, encoder: Any) -> str:

@@ -143,6 +143,9 @@ def test_a_run_starts_from_another(config, trained, tmp_path):
         ({"encoder_from": "package"}, "no package has weights of small"),
         ({"optim.factors": (("nothing/", 0.0),)}, "no parameter is left for nothing/"),
         ({"optim.factors": (("encoder/", -1.0),)}, "give pairs like"),
+        ({"optim.factors": ()}, "is for a frozen encoder"),
+        ({"data.resize": "fit"}, "cache_features needs one canvas"),
+        ({"data.augment.flip": True}, "keeps no augmented pictures"),
         ({"evaluate.metrics": ("exprate",)}, "exprate does not score captions"),
     ],
 )

@@ -105,7 +105,9 @@ def table(checks: Iterable[Check]) -> str:
 def main(argv: list[str] | None = None) -> int:
   usage = argparse.ArgumentParser("python -m mmjax.convert.parity", description=__doc__,
                                   formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-  usage.add_argument("--kind", help="the model: bttr, clip, comer, can, ...")
+  usage.add_argument("--kind", help="the model: bttr, comer, can, wap_densenet_attention, san,"
+                     " clip, show_attend_tell, caption_transformer, clip_reward,"
+                     " vision_encoder_decoder, blip, git")  # fmt: skip
   usage.add_argument("--hub", type=Path, metavar="FOLDER", help="a folder of the hub")
   usage.add_argument("file", type=Path, nargs="?")
   options = usage.parse_args(argv)

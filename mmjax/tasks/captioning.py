@@ -62,7 +62,7 @@ class Task(recognition.Task):
     return super().grid(batch, cells)
 
   def targets(self, batch: dict[str, Array]) -> tuple[Int[Array, "B R M"], Int[Array, "B R M"]]:
-    """Decoder inputs and outputs of a batch; those of filler are PAD."""
+    """Decoder inputs and outputs of a batch; outputs of filler are `ignored`."""
     if "references" not in batch:
       return super().targets(batch)
     tokens_in, tokens_out = frame(batch["references"], batch["reference_length"], SOS, EOS)
@@ -77,7 +77,7 @@ class Task(recognition.Task):
       memory = self.read(model, batch, train=True)
       if not hasattr(model, "decode_with_penalty"):
         return model.decode(tokens_in, memory, train=True), None
-      return model.decode_with_penalty(tokens_in, tokens_out != PAD, memory, train=True)
+      return model.decode_with_penalty(tokens_in, tokens_out != self.ignored, memory, train=True)
 
     (logits, penalty), model_state = self.model.apply(
         {"params": params, **model_state},
@@ -85,11 +85,10 @@ class Task(recognition.Task):
         rngs={"dropout": key},
         mutable=list(model_state),
     )
-    plain, weight = losses.cross_entropy(logits, tokens_out)
-    metrics = {"loss": (plain, weight), "token_accuracy": losses.token_accuracy(logits, tokens_out)}
-    total = plain
+    metrics = self.word_metrics(logits, tokens_out)
+    total, weight = metrics["loss"]
     if self.label_smoothing:
-      total, _ = losses.cross_entropy(logits, tokens_out, self.label_smoothing)
+      total, _ = losses.cross_entropy(logits, tokens_out, self.label_smoothing, self.ignored)
     if penalty is not None:
       pictures = batch["real"].sum(dtype=jnp.float32)
       penalty = jnp.where(batch["real"], penalty, 0).sum()

@@ -9,13 +9,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
-from mmjax import losses
 from mmjax.decode.bidirectional import Decoded, frame
 from mmjax.decode.generation import Generation, generate
 from mmjax.tasks import recognition
 from mmjax.text import latex
-
-IGNORED = -1  # a target that does not count: 0 may be a word here
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +45,7 @@ class Task(recognition.Task):
 
   vocabulary: Any
   decode: Any = Changes()
+  ignored = -1  # 0 may be a word here
   attention = None  # type: ignore[assignment]  # nothing to show in reports
 
   def check_decoding(self) -> None:
@@ -74,7 +72,7 @@ class Task(recognition.Task):
   def targets(self, batch: dict[str, Array]) -> tuple[Int[Array, "B R M"], Int[Array, "B R M"]]:
     """Decoder inputs and outputs of each text, or of all `references` of a picture.
 
-    IGNORED behind the end, on filler, and where there is no text.
+    `ignored` behind the end, on filler, and where there is no text.
     """
     tokens, lengths = batch["tokens"][:, None], batch["length"][:, None]
     if "references" in batch:
@@ -82,37 +80,7 @@ class Task(recognition.Task):
     rules = self.vocabulary.generation
     tokens_in, tokens_out = frame(tokens, lengths, rules.start[-1], rules.stop[0])
     there = (jnp.arange(tokens_out.shape[-1]) <= lengths[..., None]) & (lengths > 0)[..., None]
-    return tokens_in, jnp.where(there & batch["real"][:, None, None], tokens_out, IGNORED)
-
-  def loss(self, params, model_state, batch: dict[str, Array], key: jax.Array):
-    """Summed cross-entropy; (sum, (weight, metrics, model state))."""
-    tokens_in, tokens_out = self.targets(batch)
-    logits, model_state = self.model.apply(
-        {"params": params, **model_state},
-        batch["image"],
-        recognition.valid_pixels(batch),
-        tokens_in,
-        train=True,
-        rngs={"dropout": key},
-        mutable=list(model_state),
-    )
-    total, weight = losses.cross_entropy(logits, tokens_out, pad=IGNORED)
-    accuracy = losses.token_accuracy(logits, tokens_out, pad=IGNORED)
-    metrics = {"loss": (total, weight), "token_accuracy": accuracy}
-    return total, (weight, metrics, model_state)
-
-  @functools.partial(jax.jit, static_argnums=0)
-  def evaluate(self, variables, batch: dict[str, Array]) -> tuple[dict, Decoded]:
-    """(sum, weight) of the loss and the token accuracy without dropout, and what is decoded."""
-    call: Any = functools.partial(self.model.apply, variables)
-    memory = call(batch["image"], recognition.valid_pixels(batch), method="encode")
-    tokens_in, tokens_out = self.targets(batch)
-    logits = call(tokens_in, memory, method="decode")
-    metrics = {
-        "loss": losses.cross_entropy(logits, tokens_out, pad=IGNORED),
-        "token_accuracy": losses.token_accuracy(logits, tokens_out, pad=IGNORED),
-    }
-    return metrics, self.search(variables, memory, batch["real"])
+    return tokens_in, jnp.where(there & batch["real"][:, None, None], tokens_out, self.ignored)
 
   def search(self, variables, memory: Any, real: Bool[Array, "B"]) -> Decoded:
     """All hypotheses of each encoded picture, best first; `real` [B] is False on filler."""

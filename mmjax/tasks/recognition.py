@@ -62,6 +62,7 @@ class Task:
 
   needs: ClassVar[tuple[str, ...]] = ("encode", "decode", "init_cache", "step")
   writes: ClassVar[str] = "word by word"
+  ignored: ClassVar[int] = PAD  # a target that does not count
 
   def __post_init__(self):
     registry.choose(self.metrics)  # an unknown name must not wait for the first evaluation
@@ -119,7 +120,7 @@ class Task:
     return tokens_in[:, None], tokens_out[:, None]
 
   def targets(self, batch: dict[str, Array]) -> tuple[Int[Array, "B R M"], Int[Array, "B R M"]]:
-    """Decoder inputs and outputs of a batch; those of filler are PAD."""
+    """Decoder inputs and outputs of a batch; outputs of filler are `ignored`."""
     tokens_in, tokens_out = self.frames(batch["tokens"], batch["length"])
     return tokens_in, jnp.where(batch["real"][:, None, None], tokens_out, PAD)
 
@@ -145,9 +146,8 @@ class Task:
         rngs={"dropout": key},
         mutable=list(model_state),
     )
-    total, weight = losses.cross_entropy(logits, tokens_out)
-    accuracy = losses.token_accuracy(logits, tokens_out)
-    metrics = {"loss": (total, weight), "token_accuracy": accuracy}
+    metrics = self.word_metrics(logits, tokens_out)
+    total, weight = metrics["loss"]
     if counting is not None:
       pictures = batch["real"].sum(dtype=jnp.float32)
       counting = jnp.where(batch["real"], counting, 0).sum()
@@ -156,15 +156,20 @@ class Task:
       total += counting / jnp.maximum(pictures, 1) * weight
     return total, (weight, metrics, model_state)
 
+  def word_metrics(self, logits: Float[Array, "B R M V"], targets: Int[Array, "B R M"]) -> dict:
+    """(sum, weight) of the cross-entropy, and of the words that are the likeliest."""
+    return {
+        "loss": losses.cross_entropy(logits, targets, pad=self.ignored),
+        "token_accuracy": losses.token_accuracy(logits, targets, pad=self.ignored),
+    }
+
   @functools.partial(jax.jit, static_argnums=0)
   def evaluate(self, variables, batch: dict[str, Array]) -> tuple[dict, Decoded]:
     """(sum, weight) of the loss and the token accuracy without dropout, and what is decoded."""
     memory = self.model.apply(variables, method=lambda model: self.read(model, batch))
     tokens_in, tokens_out = self.targets(batch)
     logits: Any = self.model.apply(variables, tokens_in, memory, method="decode")
-    accuracy = losses.token_accuracy(logits, tokens_out)
-    metrics = {"loss": losses.cross_entropy(logits, tokens_out), "token_accuracy": accuracy}
-    return metrics, self.search(variables, memory, batch["real"])
+    return self.word_metrics(logits, tokens_out), self.search(variables, memory, batch["real"])
 
   @functools.partial(jax.jit, static_argnums=0)
   def predict(self, variables, batch: dict[str, Array]) -> Decoded:
