@@ -20,6 +20,7 @@ import cv2
 from tqdm import tqdm
 
 CHUNK = 128  # items that are made, kept and found again together
+INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM)
 START_SECONDS = 3.0  # that processes take to start: less work than this is done without them
 
 Make = Callable[[Any], dict]
@@ -151,11 +152,8 @@ class _Work:
     # Workers inherit that they do not hear signals to the whole group: these are for the parent,
     # which ends them at the end of a chunk. (The tracker would let the signals through again.)
     resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
-    try:
+    with _signals_held():
       return self._pool.submit(_make_chunk, path, make, chunk)
-    finally:
-      signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
   @staticmethod
   def _finish(path, make, chunk, future, seconds) -> list[Outcome]:
@@ -170,6 +168,26 @@ class _Work:
     if found is None:
       raise OSError(f"{path} was written but does not read back: check the disk")
     return found
+
+
+@contextlib.contextmanager
+def _signals_held() -> Iterator[None]:
+  """Interruptions wait for the end of the block: in the middle of it a worker would be half made.
+
+  The mask is not enough: a signal that another thread takes interrupts the main thread, too.
+  """
+  held: list[int] = []
+  main = threading.current_thread() is threading.main_thread()
+  before = {s: signal.signal(s, lambda n, _: held.append(n)) for s in INTERRUPTIONS if main}
+  mask = signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTIONS)
+  try:
+    yield
+  finally:
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    for number, handler in before.items():
+      signal.signal(number, handler)
+    for number in held:
+      signal.raise_signal(number)
 
 
 _work: _Work | None = None

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -154,6 +155,26 @@ def test_interrupted_it_says_so_and_goes_on_later(whole, tmp_path, number, code,
   prepare.prepare("slow", root)
   assert files(root) == whole
   assert len(made(tmp_path)) == sum(slow_set.COUNTS.values()) - 10 * len(kept)
+
+
+def test_a_signal_that_another_thread_takes_waits_for_the_worker():
+  go, done = threading.Event(), []
+
+  def take():  # begun outside, so that it does not mask signals
+    go.wait()
+    signal.raise_signal(signal.SIGINT)
+
+  taker = threading.Thread(target=take)
+  taker.start()
+  before = signal.signal(signal.SIGINT, signal.default_int_handler)
+  try:
+    with pytest.raises(KeyboardInterrupt), parts._signals_held():
+      go.set()
+      taker.join()
+      done.append("whole")
+  finally:
+    signal.signal(signal.SIGINT, before)
+  assert done == ["whole"]
 
 
 def test_a_worker_that_dies_ends_it_and_what_was_made_is_kept(tmp_path):
