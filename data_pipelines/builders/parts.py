@@ -184,8 +184,8 @@ def _signals_held() -> Iterator[None]:
     yield
   finally:
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-    for number, handler in before.items():
-      signal.signal(number, handler)
+    for which, handler in before.items():
+      signal.signal(which, handler)
     for number in held:
       signal.raise_signal(number)
 
