@@ -11,6 +11,7 @@ from data_pipelines import datasets
 from mmjax import api
 from mmjax import config as configs
 from mmjax.config import ConfigError
+from mmjax.infer import judge
 from mmjax.modules import encoders
 from mmjax.modules.resnet import ResNet
 
@@ -80,6 +81,35 @@ def test_rewards_reach_the_loop(small, runs):
            + first["train/reward_grammar"])  # fmt: skip
   assert first["train/reward"] == pytest.approx(parts, rel=1e-4)
   assert api.evaluate(config, runs / "rewarded")["pictures"] == 7
+
+
+def test_captions_of_runs_are_judged(small, runs, capsys):
+  """Against the judge's own numbers: the cosines that its evaluation wrote of people's captions."""
+  api.evaluate(small(clip.get_config()), runs / "clip")
+  config = small(clip_reward_mle.get_config())
+  api.evaluate(config, runs / "mle")
+  lines = runs / "mle" / "evaluate" / "validation" / "predictions.jsonl"
+  rows = [json.loads(line) for line in lines.read_text().splitlines()]
+  for row in rows:  # a captioner that writes what the first of people wrote
+    row["hypothesis"] = row["references"][0]
+  lines.write_text("".join(json.dumps(row) + "\n" for row in rows))
+  command = [str(runs / "mle"), f"--judge={runs / 'clip'}", "--split=validation"]
+  assert judge.main(command) == 0
+  head, people, ours = capsys.readouterr().out.splitlines()
+  assert people.split()[3:] == ours.split()[1:] and "clip_s" in head
+  found = json.loads(lines.with_name("judged.json").read_text())
+  own = (runs / "clip" / "evaluate" / "validation" / "predictions.jsonl").read_text().splitlines()
+  cosines = [json.loads(line)["cosines"][0] for line in own]
+  fit = [2.5 * max(c, 0) for c in cosines]
+  assert found["clip_s"] == pytest.approx(sum(fit) / len(fit), abs=1e-5)
+  assert 0 < found["grammar"] < 1 and found["picture_recall_10"] == 100  # of 7 pictures
+
+
+def test_a_run_that_was_not_evaluated_is_not_judged(runs, capsys):
+  assert judge.main([str(runs / "mle"), f"--judge={runs / 'clip'}", "--split=train"]) == 2
+  assert "is missing; evaluate again" in capsys.readouterr().err
+  assert judge.main([str(runs / "mle"), f"--judge={runs / 'mle'}", "--split=validation"]) == 2
+  assert "of the task captioning, not of contrastive" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

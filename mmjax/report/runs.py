@@ -61,7 +61,7 @@ def read_runs(workdirs: Sequence[Path], split: str = "") -> tuple[list[Run], str
     lines = workdir / "evaluate" / split / "predictions.jsonl"
     runs.append(Run(
       name, config["model"]["name"], data["name"], language,
-      read_curves(workdir / "metrics.jsonl"), of_split, _rows(lines)))
+      read_curves(workdir / "metrics.jsonl"), of_split, read_rows(lines)))
   kinds = {run.name: bool(run.language) for run in runs}
   if len(set(kinds.values())) > 1:
     captions = [name for name, is_captions in kinds.items() if is_captions]
@@ -71,7 +71,13 @@ def read_runs(workdirs: Sequence[Path], split: str = "") -> tuple[list[Run], str
 
 def _scores(workdir: Path) -> dict[str, dict[str, float]]:
   files = sorted((workdir / "evaluate").glob("*/scores.json"))
-  return {file.parent.name: _json(file, "") for file in files}
+  judged = lambda file: file.with_name("judged.json")  # by mmjax.infer.judge
+  numbers = lambda found: {k: v for k, v in found.items() if not isinstance(v, str)}
+  return {
+    file.parent.name: _json(file, "")
+    | (numbers(_json(judged(file), "")) if judged(file).exists() else {})
+    for file in files
+  }
 
 
 def _common(workdirs: Sequence[Path], scores: Sequence[dict], split: str) -> str:
@@ -96,7 +102,12 @@ def _json(path: Path, remedy: str) -> dict:
     raise RunError(f"{path} is damaged ({e}); make it again") from e
 
 
-def _rows(path: Path) -> dict[str, Row]:
+def read_rows(path: Path) -> dict[str, Row]:
+  """The rows of a `predictions.jsonl` by id.
+
+  Raises:
+    RunError: it is missing or damaged.
+  """
   try:
     lines = path.read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines]
