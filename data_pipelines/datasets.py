@@ -98,6 +98,15 @@ DATASETS = {
             licence="research, by registration",
         ),
         Dataset(
+            name="fine_cap_eval",
+            builder="data_pipelines.builders.fine_cap_eval.fine_cap_eval_dataset_builder"
+            ".FineCapEval",
+            splits=("test",),
+            manual=True,
+            licence="not stated by its publisher",
+            kind="captions",
+        ),
+        Dataset(
             name="flickr8k",
             builder="data_pipelines.builders.flickr8k.flickr8k_dataset_builder.Flickr8k",
             splits=("train", "validation", "test"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mmjax.metrics import command, files, registry
 from mmjax.metrics.clipscore import Embeddings
+from mmjax.metrics.phrases import read_phrases
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,6 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     systems = [files.read_hypotheses(path) for path in (o.hyps, o.compare) if path]
     given = {
         "clip_embeddings": o.clip_embeddings and Embeddings.load(o.clip_embeddings),
+        "phrases": read_phrases(o.refs) if "fine_cap_eval" in {c.name for c in choices} else None,
         "train_captions": o.train_captions and _all_texts(o.train_captions),
     }
     result = command.score(choices, references, systems, options, given)

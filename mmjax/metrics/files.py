@@ -3,7 +3,7 @@
 A file is JSON, JSON lines, or a table (`.csv`, `.tsv`); each may be gzipped (`.gz`). In JSON:
 
   {id: text} or {id: [text, ...]}
-  [{"id" or "image_id": id, "caption" or "text" ...: text or [text, ...]}, ...]
+  [{"id", "image_id" or "image": id, "caption" or "text" ...: text or [text, ...]}, ...]
   {"annotations": [{"image_id": id, "caption": text}, ...], ...}
 
 The last two are the formats of COCO and AI Challenger; a row of the list is a JSON line, such as
@@ -23,7 +23,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-ID_KEYS = ("image_id", "id")  # a COCO annotation has both, and is about the first
+# A COCO annotation has the first two, and is about the first; `image` is the name of a file.
+ID_KEYS = ("image_id", "id", "image")
 REFERENCE_KEYS = ("references", "reference", "texts", "text", "captions", "caption")
 HYPOTHESIS_KEYS = ("hypotheses", "hypothesis", "texts", "text", "captions", "caption")
 MAX_CHARACTERS = 20_000  # of a text: metrics take the square of it
@@ -103,6 +104,22 @@ def read_hypotheses(path: Path | str) -> Texts:
   empty = sum(not found[0].strip() for found in texts.values())
   which = f"{empty} of {len(texts)} hypotheses in {Path(path).name} are empty"
   return Texts(texts, [which] if empty else [], frozenset(dropped))
+
+
+def read_columns(path: Path | str, keys: tuple[str, ...]) -> list[tuple[str, tuple[str, ...]]]:
+  """(id, strings of `keys`) of each row of a file.
+
+  Raises:
+    FileError: missing, damaged or of no known format; a row lacks one of the keys.
+  """
+  columns = [list(_entries(Path(path), (key,))) for key in keys]
+  rows = []
+  for entries in zip(*columns):
+    for place, name, value in entries:
+      if not isinstance(value, str):
+        raise FileError(f"{place}: of {name!r} {json.dumps(value)[:40]} is not a string")
+    rows.append((entries[0][1], tuple(value for _, _, value in entries)))
+  return rows
 
 
 def align(
@@ -249,9 +266,12 @@ def _row(place: str, row: Any, text_keys: tuple[str, ...]) -> tuple[str, str, An
 
 
 def _id(place: str, row: dict[str, Any]) -> str:
-  name = row[_key(place, row, ID_KEYS)]
+  key = _key(place, row, ID_KEYS)
+  name = row[key]
   if isinstance(name, bool) or not isinstance(name, int | str) or name == "":
     raise FileError(f"{place}: the id is {json.dumps(name)[:40]}; give a string or a whole number")
+  if key == "image":  # without what stands behind its first dot, as FineCapEval has it
+    return str(name).split(".")[0]
   picture = _PICTURE.fullmatch(str(name))
   return picture[1] if picture else str(name)
 

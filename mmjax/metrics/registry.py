@@ -57,6 +57,11 @@ METRICS = {
                         ("clipscore", "refclipscore", "refclipscore_reward"),
                         "fit to picture and references by CLIP (Hessel et al., 2021)",
                         needs=("clip_embeddings",), optional=("ids",)),
+    "fine_cap_eval": Metric("mmjax.metrics.fine_cap_eval", "raw",
+                            tuple(f"fine_{name}{behind}" for behind in ("", "_tokens")
+                                  for name in ("background", "object", "relation", "mean")),
+                            "what annotators saw, by word (Cho et al., 2022); of FineCapEval.csv",
+                            needs=("phrases",), optional=("ids",)),
     "diversity": Metric("mmjax.metrics.diversity", "caption",
                         ("self_cider", "length_mean", "length_sd", "repetition", "novelty",
                          "vocabulary", "distinct_1", "distinct_2"),

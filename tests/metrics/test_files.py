@@ -108,7 +108,7 @@ DEEP = "[" * 200_000
     (R, "r.jsonl", '{"id": 1, "text": "a"}\n{"id": 2, "text": }', "line 2: not JSON"),
     (R, "r.json", '{"id": 1, "text": "a"}\n{"id": 2, "text": }', "line 2: not JSON"),
     (R, "r.jsonl", '{"id": 1}', "line 1: has none of references, .* but id"),
-    (R, "r.jsonl", '{"text": "a"}', "line 1: has none of image_id, id but text"),
+    (R, "r.jsonl", '{"text": "a"}', "line 1: has none of image_id, id, image but text"),
     (R, "r.jsonl", '["a"]', "line 1: not an object such as"),
     (R, "r.jsonl", '{"id": 1.5, "text": "a"}', "the id is 1.5; give a string or a whole number"),
     (R, "r.jsonl", '{"id": true, "text": "a"}', "the id is true"),
