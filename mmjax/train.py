@@ -99,9 +99,8 @@ def _train(config: ConfigDict, workdir: Path) -> dict[str, float]:
 
   # Step.
   where, everywhere = sharding.batch_sharding(mesh), sharding.replicated(mesh)
-  update = task.update if hasattr(task, "update") else train_state.make_update(task, rates)
   step_fn = jax.jit(
-      update,
+      train_state.make_update(task, rates),
       in_shardings=(shardings, where, everywhere),
       out_shardings=(shardings, everywhere),
       donate_argnums=0,

@@ -1,0 +1,58 @@
+"""Sentences written again from their concepts or from corrupted copies, and captions from concepts.
+
+Reference: Feng et al., 2019, Unsupervised image captioning, section 3.4: how its networks begin.
+"""
+
+import dataclasses
+from typing import Any, Literal, get_args
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Int
+
+from mmjax.models.unsupervised_captioner import Memory
+from mmjax.tasks import captioning
+from mmjax.text.sentence_keys import corrupted, shuffled
+
+Keys = Literal["concepts", "corrupted"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Task(captioning.Task):
+  """Words -> sentence: an LSTM reads them, and its last state, at length 1, is the start of another.
+
+  A batch has sentences as `tokens`, or pictures, of which nothing is seen but their `concepts`.
+
+  Attributes:
+    model: as `mmjax.models.unsupervised_captioner`; its discriminator reads, its generator writes.
+    keys: what is read. "concepts": the `concepts` [B, C] of a batch, PAD behind, in training
+      shuffled; "corrupted": `sentence_keys.corrupted` of its `tokens`, the same in every evaluation.
+  """
+
+  keys: Keys = "concepts"
+
+  needs = (*captioning.Task.needs, "summarise")
+  attention = None
+
+  def __post_init__(self):
+    super().__post_init__()
+    if self.keys not in get_args(Keys):
+      raise ValueError(f"no keys {self.keys!r}; there are: {', '.join(get_args(Keys))}")
+
+  def read(self, model: nn.Module, batch: dict[str, Array], train: bool = False) -> Memory:
+    """The start that the keys of a batch give."""
+    bound: Any = model
+    key = bound.make_rng("dropout") if train else fixed_key(batch)
+    if self.keys == "corrupted":
+      words, lengths = corrupted(key, batch["tokens"], batch["length"])
+    else:
+      words, lengths = batch["concepts"], (batch["concepts"] > 0).sum(-1)
+      if train:
+        words = shuffled(key, words, lengths)
+    return Memory(bound.summarise(words, lengths, train=train))
+
+
+def fixed_key(batch: dict[str, Int[Array, "B *n"]]) -> jax.Array:
+  """A key for the draws of an evaluation, by the first record of its batch."""
+  return jax.random.fold_in(jax.random.key(0), jnp.maximum(batch["record"][0], 0))
