@@ -15,7 +15,7 @@ from mmjax.models.unsupervised_captioner import Memory
 from mmjax.tasks import captioning
 from mmjax.text.sentence_keys import corrupted, shuffled
 
-Keys = Literal["concepts", "corrupted"]
+Source = Literal["concepts", "corrupted"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,25 +26,30 @@ class Task(captioning.Task):
 
   Attributes:
     model: as `mmjax.models.unsupervised_captioner`; its discriminator reads, its generator writes.
-    keys: what is read. "concepts": the `concepts` [B, C] of a batch, PAD behind, in training
+    source: what is read. "concepts": the `concepts` [B, C] of a batch, PAD behind, in training
       shuffled; "corrupted": `sentence_keys.corrupted` of its `tokens`, the same in every evaluation.
   """
 
-  keys: Keys = "concepts"
+  source: Source = "concepts"
 
   needs = (*captioning.Task.needs, "summarise")
   attention = None
 
   def __post_init__(self):
     super().__post_init__()
-    if self.keys not in get_args(Keys):
-      raise ValueError(f"no keys {self.keys!r}; there are: {', '.join(get_args(Keys))}")
+    if self.source not in get_args(Source):
+      raise ValueError(f"no source {self.source!r}; there are: {', '.join(get_args(Source))}")
+
+  @property
+  def learns_from(self) -> tuple[str, ...]:
+    """What a batch has beside sentences."""
+    return ("concepts",) if self.source == "concepts" else ()
 
   def read(self, model: nn.Module, batch: dict[str, Array], train: bool = False) -> Memory:
     """The start that the keys of a batch give."""
     bound: Any = model
     key = bound.make_rng("dropout") if train else fixed_key(batch)
-    if self.keys == "corrupted":
+    if self.source == "corrupted":
       words, lengths = corrupted(key, batch["tokens"], batch["length"])
     else:
       words, lengths = batch["concepts"], (batch["concepts"] > 0).sum(-1)
