@@ -20,13 +20,18 @@ from mmjax.text.vocabulary import Vocabulary
 class Records:
   """A split's pictures by record number, decoded on demand or all held in memory."""
 
-  source: Any  # random access to {"image": bytes, ...}; None: the records are texts alone
+  source: Any  # random access to {"image": bytes, ...}; None: all are held, or there are none
   ids: list[str]
   held: list[UInt8[np.ndarray, "H W *C"]] | None = None
   channels: int = 1  # 1: grey values [H, W]; 3: RGB [H, W, 3]
   features: Float[np.ndarray, "N h w D"] | None = None  # of an encoder, to load in their place
   # What else batches carry of each record, by its name there: [N, ...].
   more: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+  @property
+  def blind(self) -> bool:
+    """Whether the records are texts alone, without pictures."""
+    return self.source is None and self.held is None and self.features is None
 
   def hold(self) -> None:
     """Decodes every picture into memory."""
@@ -89,7 +94,7 @@ class LoadBatch(grain.transforms.Map):
     mine = slice(index * rows, (index + 1) * rows)
     bucket, records, sizes = batch.bucket, batch.records[mine], batch.sizes[mine]
     features = self._records.features
-    blind = self._records.source is None
+    blind = self._records.blind
     canvas = (rows, bucket.height, bucket.width, self._records.channels)
     pixels = np.zeros((0,) if blind else canvas, np.uint8)
     seen = pixels if features is None else np.zeros((rows, *features.shape[1:]), features.dtype)
@@ -100,11 +105,11 @@ class LoadBatch(grain.transforms.Map):
     for i, (record, (h, w), text) in enumerate(zip(records, sizes, batch.texts[mine])):
       if record < 0:
         continue
-      if features is None and not blind:
+      if features is not None:
+        seen[i] = features[record]
+      elif not blind:
         picture = self._picture(batch.epoch, int(record), int(text), int(h), int(w))
         seen[i, :h, :w] = picture.reshape(h, w, -1)
-      elif features is not None:
-        seen[i] = features[record]
       words = self._tokens[record][text] if self._texts else self._tokens[record]
       tokens[i, : len(words)] = words
       length[i] = len(words)

@@ -37,9 +37,6 @@ def data_options(config: ConfigDict, mesh: Mesh, *, train: bool) -> Options:
     augment = Augment(**d.augment)
   except ValueError as e:
     raise ConfigError(f"config.data: {e}") from e
-  texts = d.texts if train or not d.texts else "references"
-  if d.texts == "corpus" or (train and d.texts == "none"):
-    texts = ""  # one a record, if any
   return Options(
       batch=batch,
       max_pixels=d.max_pixels,
@@ -54,7 +51,7 @@ def data_options(config: ConfigDict, mesh: Mesh, *, train: bool) -> Options:
       max_tokens=d.max_tokens,
       resize=resize,
       augment=augment,
-      texts=texts,
+      texts=d.texts if train or not d.texts else "references",
   )
 
 
@@ -80,7 +77,7 @@ def make_task(config: ConfigDict, vocabulary: Any):
       options["language"] = config.data.language
       if config.train.label_smoothing:
         options["label_smoothing"] = config.train.label_smoothing
-    options |= {k: v for group in ("contrastive", "unpaired") for k, v in config.get(group, {}).items()}
+    options |= config.get("contrastive", {}) or config.get("unpaired", {})
     if "reward" in config:
       options |= {k: v for k, v in config.reward.items() if k not in ("judge", "weights")}
       options["reward_weights"] = tuple((k, w) for k, w in config.reward.weights.items() if w)

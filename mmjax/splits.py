@@ -50,11 +50,6 @@ class Split:
     return np.array([-1 if t is None else len(t) for t in self.tokens], np.int32)
 
   @property
-  def blind(self) -> bool:
-    """Whether the records are texts alone, without pictures."""
-    return self.records.source is None
-
-  @property
   def unwritable(self) -> int:
     """Records that the task cannot write; every plan drops them."""
     return sum(t is None for t in self.tokens)
@@ -65,6 +60,8 @@ class Split:
     Raises:
       ConfigError: the sizes of the config leave no records, or do not divide among devices.
     """
+    if not isinstance(self.index, CaptionIndex):
+      options = dataclasses.replace(options, texts="")
     if self.resize:
       options = dataclasses.replace(options, resize=self.resize, align=1)
     try:

@@ -15,7 +15,7 @@ from data_pipelines import pipeline
 from data_pipelines.batching import Plan
 from mmjax import config as configs
 from mmjax import (
-  experiment, features, optim, pretrained, rewarding, sharding, splits, train_state, unpaired,
+    experiment, features, optim, pretrained, rewarding, sharding, splits, train_state, unpaired
 )  # fmt: skip
 from mmjax.checkpoint import CheckpointError, Checkpoints, only_trainer, read_run, write_run
 from mmjax.evaluate import Evaluator

@@ -1,8 +1,8 @@
 """A captioner that learns without pairs: a generator of sentences, and a discriminator of them.
 
-Reference: Feng et al., "Unsupervised Image Captioning", CVPR 2019, in the arithmetic of the authors'
-code: TensorFlow's BasicLSTMCell, a picture as the first input of the generator, words predicted by
-the table that they are read with, a verdict of the discriminator on every word.
+Reference: Feng et al., "Unsupervised Image Captioning", CVPR 2019, in the arithmetic of their code:
+TensorFlow's BasicLSTMCell, a picture as the first input of the generator, words predicted by the
+table that they are read with, a verdict of the discriminator on every word.
 """
 
 from typing import NamedTuple

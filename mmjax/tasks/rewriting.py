@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Int
 
+from mmjax.config import ConfigError
 from mmjax.models.unsupervised_captioner import Memory
 from mmjax.tasks import captioning
 from mmjax.text.sentence_keys import corrupted, shuffled
@@ -20,14 +21,14 @@ Source = Literal["concepts", "corrupted"]
 
 @dataclasses.dataclass(frozen=True)
 class Task(captioning.Task):
-  """Words -> sentence: an LSTM reads them, and its last state, at length 1, is the start of another.
+  """Words -> sentence: one LSTM reads, its last state at length 1 is the start of one that writes.
 
   A batch has sentences as `tokens`, or pictures, of which nothing is seen but their `concepts`.
 
   Attributes:
     model: as `mmjax.models.unsupervised_captioner`; its discriminator reads, its generator writes.
-    source: what is read. "concepts": the `concepts` [B, C] of a batch, PAD behind, in training
-      shuffled; "corrupted": `sentence_keys.corrupted` of its `tokens`, the same in every evaluation.
+    source: what is read. "concepts": the `concepts` [B, C] of a batch, PAD behind, shuffled in
+      training; "corrupted": `sentence_keys.corrupted` of its `tokens`, the same in any evaluation.
   """
 
   source: Source = "concepts"
@@ -46,15 +47,24 @@ class Task(captioning.Task):
     return ("concepts",) if self.source == "concepts" else ()
 
   def read(self, model: nn.Module, batch: dict[str, Array], train: bool = False) -> Memory:
-    """The start that the keys of a batch give."""
+    """The start that words of a batch give.
+
+    Raises:
+      ConfigError: there are none, as where pictures are to be predicted.
+    """
     bound: Any = model
-    key = bound.make_rng("dropout") if train else fixed_key(batch)
     if self.source == "corrupted":
+      key = bound.make_rng("dropout") if train else fixed_key(batch)
       words, lengths = corrupted(key, batch["tokens"], batch["length"])
     else:
+      if "concepts" not in batch:
+        raise ConfigError(
+            "this model reads concepts and sees no pictures: write captions by python -m"
+            " mmjax.infer.pseudo_captions"
+        )
       words, lengths = batch["concepts"], (batch["concepts"] > 0).sum(-1)
       if train:
-        words = shuffled(key, words, lengths)
+        words = shuffled(bound.make_rng("dropout"), words, lengths)
     return Memory(bound.summarise(words, lengths, train=train))
 
 

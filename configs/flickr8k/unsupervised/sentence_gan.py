@@ -4,9 +4,9 @@ r"""Captions of Flickr8k learnt without pairs, fifth stage: a discriminator of s
       --config.data.corpus=SENTENCES --config.data.concepts=DETECTIONS \
       --config.players_from.generator=B --config.players_from.discriminator=B --workdir=D
 
-B is the workdir of sentence_autoencoder.py. The generator begins with noise and is rewarded for what
-the discriminator takes for real. No score says when the discriminator is good: the last step is kept,
-and what is decoded of noise is only to be looked at.
+B is the workdir of sentence_autoencoder.py. The generator begins with noise and is rewarded for
+what the discriminator takes for real. No score says when the discriminator is good: the last step
+is kept, and what is decoded of noise is only to be looked at.
 """
 
 from configs.flickr8k.unsupervised import concept_to_sentence, full
