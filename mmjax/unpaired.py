@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from ml_collections import ConfigDict
 
 from mmjax.config import ConfigError
-from mmjax.tasks.unsupervised import Sentences
+from mmjax.tasks.unsupervised import sentences_of
 from mmjax.text import concepts, corpus
 from mmjax.text.concepts import Concept, ConceptError
 from mmjax.text.corpus import CorpusError
@@ -97,17 +97,7 @@ def attach(config: ConfigDict, task: Any) -> Any:
   if "sentences" not in getattr(task, "learns_from", ()):
     return task
   numbers = [task.vocabulary.encode(words) for words in part(config, "train")]
-  return dataclasses.replace(task, sentences=sentences_of(numbers, len(task.vocabulary)))
-
-
-def sentences_of(numbers: Sequence[Sequence[int]], words: int) -> Sentences:
-  """Numbers of each sentence as arrays.
-
-  Args:
-    words: of the vocabulary.
-  """
-  tokens = _padded(numbers).astype(np.min_scalar_type(words))
-  return Sentences(tokens, np.array([len(s) for s in numbers], np.uint16))
+  return dataclasses.replace(task, sentences=sentences_of(numbers))
 
 
 def concept_arrays(

@@ -7,7 +7,7 @@ Reference: Feng et al., 2019, Unsupervised image captioning, in the arithmetic o
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
 import jax
@@ -18,6 +18,7 @@ from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int
 
 from mmjax import losses, train_state
+from mmjax.config import ConfigError
 from mmjax.decode.bidirectional import frame
 from mmjax.models.unsupervised_captioner import Memory, unit
 from mmjax.optim import rate_factors
@@ -251,10 +252,10 @@ class Task(captioning.Task):
     """One step of the generator, then one of the discriminator against what it then writes.
 
     Raises:
-      ValueError: parts of a batch are to be accumulated, or parameters averaged.
+      ConfigError: parts of a batch are to be accumulated, or parameters averaged.
     """
     if rates.accumulate > 1 or rates.ema:
-      raise ValueError("config.optim: two players step in turn; set accumulate to 1 and ema to 0")
+      raise ConfigError("config.optim: two players step in turn; set accumulate to 1 and ema to 0")
     loss_of = {"generator": self.generator_loss, "discriminator": self.discriminator_loss}
 
     def update(state: train_state.TrainState, batch: dict, key: jax.Array):
@@ -297,6 +298,15 @@ def _optimizer(rates: train_state.Rates, player: str) -> optax.GradientTransform
       rates.optimizer,
       lambda params: {k: jax.tree.map(lambda _, k=k: k == player, v) for k, v in params.items()},
   )
+
+
+def sentences_of(numbers: Sequence[Sequence[int]]) -> Sentences:
+  """Sentences, given as the numbers of their words, in small arrays."""
+  lengths = np.array([len(words) for words in numbers], np.uint16)
+  tokens = np.zeros((len(numbers), max(lengths)), np.min_scalar_type(max(map(max, numbers))))
+  for row, words in zip(tokens, numbers):
+    row[: len(words)] = words
+  return Sentences(tokens, lengths)
 
 
 def until_end(tokens: Int[Array, "B L"]) -> Int[Array, "B"]:
