@@ -1,17 +1,18 @@
-r"""What stands in the pictures of a prepared data set, by a detector.
+r"""What stands in the pictures of a prepared data set, by one detector or several.
 
   python -m mmjax.infer.detect --data=flickr8k --detector=imagenet --output=concepts.jsonl
 
 A line of JSON for each picture: {"id", "detector", "objects": [{"label", "score", "class", and
 with boxes "box": [left, top, right, bottom] in pixels}, ...]}, of each class the surest object.
-A run that was cut short goes on where it stopped.
+Classes of a second detector are numbered on. A run that was cut short goes on where it stopped.
 """
 
 import argparse
+import itertools
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,13 +34,13 @@ class OutputError(ValueError):
 
 
 def detect(
-    detector: Detector, name: str, builder, splits: list[str], output: Path, batch: int
+    used: Sequence[Detector], name: str, builder, splits: Sequence[str], output: Path, batch: int
 ) -> tuple[int, int]:
   """Adds a line to `output` for each picture of the splits that it lacks.
 
   Args:
-    detector: of `mmjax.infer.detectors`.
-    name: that stands in every line; lines of another one are not added to.
+    used: detectors.
+    name: of them together, that stands in every line; lines of another one are not added to.
     builder: of a prepared data set.
     splits: of it.
     output: the file.
@@ -55,16 +56,18 @@ def detect(
   for split in splits:
     check_split(builder, split)
   done = _mended(output, name)
-  seen = 0
-  left = sum(builder.info.splits[split].num_examples for split in splits) - len(done)
-  with output.open("a") as lines, tqdm(total=left, unit="picture", disable=None) as progress:
+  looked = seen = 0
+  all_of = sum(builder.info.splits[split].num_examples for split in splits)
+  progress = tqdm(total=all_of, initial=len(done), unit="picture", disable=None)
+  with output.open("a") as lines, progress:
     for ids, pictures in _batches(builder, splits, done, batch):
-      for row in _rows(detector, name, ids, pictures):
+      for row in _rows(used, name, ids, pictures):
         lines.write(json.dumps(row, ensure_ascii=False) + "\n")
         seen += len(row["objects"])
       lines.flush()
+      looked += len(ids)
       progress.update(len(ids))
-  return max(left, 0), seen
+  return looked, seen
 
 
 def _mended(output: Path, name: str) -> set[str]:
@@ -92,7 +95,7 @@ def _mended(output: Path, name: str) -> set[str]:
 
 
 def _batches(
-    builder, splits: list[str], done: set[str], batch: int
+    builder, splits: Sequence[str], done: set[str], batch: int
 ) -> Iterator[tuple[list[str], list[np.ndarray]]]:
   """Ids and pixels of the pictures that are not `done`, `batch` at a time."""
   ids, pictures = [], []
@@ -113,22 +116,27 @@ def _batches(
 
 
 def _rows(
-    detector: Detector, name: str, ids: list[str], pictures: list[np.ndarray]
-) -> Iterator[dict]:
-  side = detector.side
-  canvas = np.zeros((round_up(len(ids), 8), side, side, 3), np.uint8)  # few shapes to compile
-  for row, picture in zip(canvas, pictures):
-    row[:] = resize(picture, side, side, "bilinear")
-  scores, boxes = detector.see(canvas)
-  for i, (picture_id, picture) in enumerate(zip(ids, pictures)):
-    objects = []
-    for n in np.flatnonzero(scores[i] >= detector.threshold):
-      o = {"label": detector.labels[n], "score": round(float(scores[i, n]), 4), "class": int(n)}
-      if boxes is not None:
-        height, width = picture.shape[:2]
-        o["box"] = [round(float(v), 1) for v in boxes[i, n] * (width, height, width, height)]
-      objects.append(o)
-    yield {"id": picture_id, "detector": name, "objects": objects}
+    used: Sequence[Detector], name: str, ids: list[str], pictures: list[np.ndarray]
+) -> list[dict]:
+  """The line of each picture."""
+  rows: list[dict] = [{"id": i, "detector": name, "objects": []} for i in ids]
+  first = 0  # class of the detector
+  for detector in used:
+    side = detector.side
+    canvas = np.zeros((round_up(len(ids), 8), side, side, 3), np.uint8)  # few shapes to compile
+    for i, picture in enumerate(pictures):
+      canvas[i] = resize(picture, side, side, "bilinear")
+    scores, boxes = detector.see(canvas)
+    for i, picture in enumerate(pictures):
+      for n in np.flatnonzero(scores[i] >= detector.threshold):
+        o = {"label": detector.labels[n], "score": round(float(scores[i, n]), 4),
+             "class": first + int(n)}  # fmt: skip
+        if boxes is not None:
+          height, width = picture.shape[:2]
+          o["box"] = [round(float(v), 1) for v in boxes[i, n] * (width, height, width, height)]
+        rows[i]["objects"].append(o)
+    first += len(detector.labels)
+  return rows
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -142,10 +150,12 @@ def main(arguments: list[str] | None = None) -> int:
   add("--data", required=True, metavar="NAME", help="a prepared data set")
   add("--data_dir", type=Path, metavar="DIR", help="where prepared data sets lie")
   add("--splits", metavar="NAME,...", help="of the data set (all)")
-  add("--detector", required=True, choices=detectors.DETECTORS, help="imagenet: a classifier of"
-      " pictures; coco80: a detector of objects")  # fmt: skip
-  add("--weights", default="", metavar="PATH", help="of the detector, see its error without them")
-  add("--threshold", type=float, metavar="P", help="score of what counts as seen (0.3)")
+  add("--detector", required=True, metavar="NAME,...", help="imagenet: a classifier of pictures;"
+      " coco80: a detector of objects, mostly the better one")  # fmt: skip
+  add("--weights", default="", metavar="PATH,...", help="of the detectors, in their order; nothing:"
+      " those of a package, where there is one")  # fmt: skip
+  add("--threshold", type=float, metavar="P",
+      help="score of what counts as seen (imagenet 0.05, coco80 0.2)")  # fmt: skip
   add("--output", type=Path, required=True, metavar="FILE", help="where lines are added (.jsonl)")
   add("--batch", type=int, default=16, metavar="N", help="pictures at a time (%(default)s)")
   o = parser.parse_args(arguments)
@@ -155,12 +165,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.error("--threshold must be between 0 and 1")
   try:
     builder = datasets.load(o.data, o.data_dir or datasets.default_data_dir())
-    detector = detectors.load(o.detector, o.weights)
+    names, sources = o.detector.split(","), o.weights.split(",")
+    if len(sources) > len(names):
+      raise ValueError(f"--weights={o.weights} are more than the detectors: {o.detector}")
+    used = [detectors.load(n, w) for n, w in itertools.zip_longest(names, sources, fillvalue="")]
     if o.threshold is not None:
-      detector = detector._replace(threshold=o.threshold)
-    name = f"{o.detector} {detector.threshold:g}"
+      used = [detector._replace(threshold=o.threshold) for detector in used]
+    name = ", ".join(f"{n} {detector.threshold:g}" for n, detector in zip(names, used))
     splits = o.splits.split(",") if o.splits else list(builder.info.splits)
-    looked, seen = detect(detector, name, builder, splits, o.output, o.batch)
+    looked, seen = detect(used, name, builder, splits, o.output, o.batch)
   except (ValueError, WeightsError, NotPreparedError, UnknownDatasetError) as e:
     print(f"detect: {e}", file=sys.stderr)
     return 2

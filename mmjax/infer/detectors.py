@@ -80,7 +80,7 @@ def imagenet(source: str) -> Detector:
     return jax.nn.softmax(apply(variables, pictures, method="logits")) @ member
 
   see = lambda pictures: (np.asarray(scores(variables, pictures)), None)
-  return Detector(words, encoder.picture_size, 0.1, see)
+  return Detector(words, encoder.picture_size, 0.05, see)
 
 
 def coco80(source: str) -> Detector:
