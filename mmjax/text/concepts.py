@@ -14,6 +14,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mmjax.text import captions
+from mmjax.text.concept_words import chinese
 from mmjax.text.plurals import singular
 
 
@@ -29,16 +31,23 @@ class Concept(NamedTuple):
   number: int
 
 
-def read(path: str | Path) -> dict[str, list[Concept]]:
+def read(path: str | Path, language: str = "en") -> dict[str, list[Concept]]:
   """The distinct concepts of each picture, by its id, in the order of class numbers.
 
   Of objects with the same word the one with the best score counts.
 
   Reference: Feng et al., 2019, Unsupervised Image Captioning, section 4.1.
 
+  Args:
+    path: of the detections.
+    language: of the words: "en", as the detector has them, or "zh", see `concept_words`.
+
   Raises:
     ConceptError: no such file; a line of it is damaged; a picture stands twice.
+    ConceptWordError: a word is not known in Chinese.
+    ValueError: an unknown language.
   """
+  captions.language(language)
   path = Path(path)
   found: dict[str, list[Concept]] = {}
   try:
@@ -50,7 +59,7 @@ def read(path: str | Path) -> dict[str, list[Concept]]:
       name, concepts = _picture(f"{path}, line {number}", line)
       if name in found:
         raise ConceptError(f"{path}, line {number}: picture {name} stands there twice; leave one")
-      found[name] = concepts
+      found[name] = distinct(map(_translated, concepts)) if language == "zh" else concepts
   if not found:
     raise ConceptError(f"{path}: no detections; make them by python -m mmjax.infer.detect")
   return found
@@ -90,6 +99,10 @@ def distinct(objects: Iterable[Concept]) -> list[Concept]:
     if o.word not in best or o.score > best[o.word].score:
       best[o.word] = o
   return sorted(best.values(), key=lambda o: (o.number, o.word))
+
+
+def _translated(concept: Concept) -> Concept:
+  return concept._replace(word=chinese(concept.word))
 
 
 def _picture(place: str, line: str) -> tuple[str, list[Concept]]:

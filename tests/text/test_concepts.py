@@ -60,7 +60,7 @@ def test_damage_is_named(tmp_path, text, message):
 
 
 def test_a_missing_file(tmp_path):
-  with pytest.raises(ConceptError, match="cannot be read as detections .*No such file"):
+  with pytest.raises(ConceptError, match=r"cannot be read as detections .*No such file"):
     concepts.read(tmp_path / "d")
 
 
