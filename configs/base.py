@@ -34,7 +34,8 @@ def get_config() -> ConfigDict:
   c.data.shorter = 0  # shorter side before "crop" cuts; 0: the larger side of the canvas
   c.data.interpolation = "area"  # or Pillow's "bilinear", "bicubic", as published weights expect
   c.data.texts = ""  # captions: "one" of a picture's an epoch, "each", or all as "references"
-  # (decoded from one memory); "": formulas
+  # (decoded from one memory); "": formulas; without pairs, "none": pictures whose captions nobody
+  # looks at in training, "corpus": sentences without pictures
   c.data.language = "en"  # of the captions: en, zh
   c.data.min_count = 5  # captions: times that a word of the vocabulary stands in training
   c.data.cache_features = False  # a frozen encoder sees each picture once, before training

@@ -20,11 +20,18 @@ from mmjax.text.vocabulary import Vocabulary
 class Records:
   """A split's pictures by record number, decoded on demand or all held in memory."""
 
-  source: Any  # random access to {"image": bytes, ...}
+  source: Any  # random access to {"image": bytes, ...}; None: all are held, or there are none
   ids: list[str]
   held: list[UInt8[np.ndarray, "H W *C"]] | None = None
   channels: int = 1  # 1: grey values [H, W]; 3: RGB [H, W, 3]
   features: Float[np.ndarray, "N h w D"] | None = None  # of an encoder, to load in their place
+  # What else batches carry of each record, by its name there: [N, ...].
+  more: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+  @property
+  def blind(self) -> bool:
+    """Whether the records are texts alone, without pictures."""
+    return self.source is None and self.held is None and self.features is None
 
   def hold(self) -> None:
     """Decodes every picture into memory."""
@@ -46,7 +53,8 @@ class LoadBatch(grain.transforms.Map):
   length int32 [b], record int32 [b], real bool [b] (False on filler). Records with features give
   features [b, h, w, D] and no image. Where pictures carry references, also references int32
   [b, R, T] and reference_length int32 [b, R] (0 where there is none); tokens are then the first
-  one.
+  one. Records that are texts alone give neither image nor features; `Records.more` comes as it is,
+  zeros on filler.
   """
 
   def __init__(
@@ -86,7 +94,9 @@ class LoadBatch(grain.transforms.Map):
     mine = slice(index * rows, (index + 1) * rows)
     bucket, records, sizes = batch.bucket, batch.records[mine], batch.sizes[mine]
     features = self._records.features
-    pixels = np.zeros((rows, bucket.height, bucket.width, self._records.channels), np.uint8)
+    blind = self._records.blind
+    canvas = (rows, bucket.height, bucket.width, self._records.channels)
+    pixels = np.zeros((0,) if blind else canvas, np.uint8)
     seen = pixels if features is None else np.zeros((rows, *features.shape[1:]), features.dtype)
     tokens = np.zeros((rows, bucket.length, *self._token_shape), np.int32)
     length = np.zeros(rows, np.int32)
@@ -95,11 +105,11 @@ class LoadBatch(grain.transforms.Map):
     for i, (record, (h, w), text) in enumerate(zip(records, sizes, batch.texts[mine])):
       if record < 0:
         continue
-      if features is None:
+      if features is not None:
+        seen[i] = features[record]
+      elif not blind:
         picture = self._picture(batch.epoch, int(record), int(text), int(h), int(w))
         seen[i, :h, :w] = picture.reshape(h, w, -1)
-      else:
-        seen[i] = features[record]
       words = self._tokens[record][text] if self._texts else self._tokens[record]
       tokens[i, : len(words)] = words
       length[i] = len(words)
@@ -107,13 +117,19 @@ class LoadBatch(grain.transforms.Map):
         if len(words) <= bucket.length:
           references[i, r, : len(words)] = words
           reference_length[i, r] = len(words)
-    loaded: dict[str, np.ndarray] = {
-        "image" if features is None else "features": seen,
+    loaded: dict[str, np.ndarray] = {} if blind else {
+        "image" if features is None else "features": seen
+    }  # fmt: skip
+    real = records >= 0
+    for name, values in self._records.more.items():
+      there = real.reshape(-1, *[1] * (values.ndim - 1))
+      loaded[name] = np.where(there, values[records], 0).astype(values.dtype)
+    loaded |= {
         "size": sizes.astype(np.int32),
         "tokens": tokens,
         "length": length,
         "record": records.astype(np.int32),
-        "real": records >= 0,
+        "real": real,
     }
     if self._most:
       loaded |= {"references": references, "reference_length": reference_length}

@@ -10,7 +10,8 @@ from ml_collections import ConfigDict
 
 # A run may be resumed although these changed.
 FREE = (
-    "checkpoint", "log", "profile", "mesh", "cpu_devices", "init_from", "evaluate",
+    "checkpoint", "log", "profile", "mesh", "cpu_devices", "init_from", "players_from",
+    "evaluate",
     "decode", "data.dir", "data.threads", "data.prefetch", "data.in_memory", "model.remat",
     "optim.lr",
 )  # fmt: skip

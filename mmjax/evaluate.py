@@ -185,7 +185,8 @@ def evaluate(
     words = [p.words if p else None for p in predictions]
     details = evaluator.task.details(words, evaluator.references)
     _write(folder, evaluator, predictions, scores, details)
-    if hasattr(evaluator.task, "text"):  # others, as the contrastive one, write nothing to show
+    # Others, as the contrastive one, write nothing to show, or have no picture to show it beside.
+    if hasattr(evaluator.task, "text") and not evaluator.split.records.blind:
       about = f"checkpoint of step {at}; beam {config.decode.beam}; {len(predictions)} pictures"
       if dropped:
         about += f", {dropped} {_why_dropped(evaluator.split)} and counted as wrong"

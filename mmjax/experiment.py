@@ -77,7 +77,7 @@ def make_task(config: ConfigDict, vocabulary: Any):
       options["language"] = config.data.language
       if config.train.label_smoothing:
         options["label_smoothing"] = config.train.label_smoothing
-    options |= config.get("contrastive", {})
+    options |= config.get("contrastive", {}) or config.get("unpaired", {})
     if "reward" in config:
       options |= {k: v for k, v in config.reward.items() if k not in ("judge", "weights")}
       options["reward_weights"] = tuple((k, w) for k, w in config.reward.weights.items() if w)
@@ -116,17 +116,25 @@ def start_from(
     config: ConfigDict, task, mesh: Mesh, state: train_state.TrainState,
     shardings: train_state.TrainState,
 ) -> train_state.TrainState:  # fmt: skip
-  """`state` with the weights of `config.init_from`, or with those of the encoder alone.
+  """`state` with the weights of `config.init_from`, or of the encoder, or of players, alone.
 
   Raises:
+    ConfigError: a player is to come from a folder without one.
     CheckpointError: `init_from` is a workdir with another vocabulary, or without a checkpoint.
     WeightsError: published weights cannot be read or do not fit the model.
   """
-  if not (config.init_from or config.encoder_from):
+  players = {name: folder for name, folder in config.get("players_from", {}).items() if folder}
+  if not (config.init_from or config.encoder_from or players):
     return state
   path = Path(config.init_from)
   if not config.init_from:
-    variables = _with_encoder(config, state)
+    variables = {"params": state.params, **state.model_state}
+    if config.encoder_from:
+      variables = _with_encoder(config, state)
+    for name, folder in players.items():
+      variables["params"] = {
+          **variables["params"], name: _player(config, task, mesh, name, Path(folder), state)
+      }  # fmt: skip
   elif pretrained.chosen(config):
     variables = pretrained.weights(config)
   elif run := read_run(path):
@@ -139,6 +147,35 @@ def start_from(
   model_state = jax.device_put(variables, shardings.model_state)
   ema = None if state.ema is None else jax.tree.map(lambda x: x.copy(), params)
   return state.replace(params=params, model_state=model_state, ema=ema)
+
+
+def _player(
+    config: ConfigDict, task, mesh: Mesh, name: str, folder: Path, state: train_state.TrainState
+) -> Any:
+  """The parameters `name` of the run in `folder`.
+
+  Raises:
+    CheckpointError: it has another vocabulary, or no checkpoint.
+    ConfigError: there is no run, or its model is another one.
+  """
+  key = f"config.players_from.{name}"
+  run = read_run(folder)
+  if run is None:
+    raise ConfigError(f"{key} is {str(folder)!r}, which holds no run; give the workdir of the stage"
+                      " before")  # fmt: skip
+  theirs = from_dict(run["config"])
+  if tuple(run["vocabulary"]) != task.vocabulary.words:
+    raise CheckpointError(
+        f"{key}: {folder} was trained with other words ({len(run['vocabulary'])}, here"
+        f" {len(task.vocabulary.words)}); train it with the same data.corpus, concepts, language,"
+        " min_count and sentence_words"
+    )
+  differ = [k for k, v in config.model.items() if theirs.model.get(k) != v and k != "dropout"]
+  if differ or name not in state.params:
+    why = f"its model.{differ[0]} is another" if differ else f"there is no player {name}"
+    raise ConfigError(f"{key}: {folder}: {why}")
+  variables, _ = restore_trained(folder, run, make_task(theirs, task.vocabulary), mesh)
+  return variables["params"][name]
 
 
 def _with_encoder(config: ConfigDict, state: train_state.TrainState) -> dict[str, Any]:

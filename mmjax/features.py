@@ -1,5 +1,6 @@
 """Features of a frozen picture encoder: computed once, kept in a file, read as needed."""
 
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -82,7 +83,10 @@ def _compute(
     path: Path, split: Split, task: Any, variables: Any, options: Options, threads: int
 ) -> None:
   """Writes `path` batch by batch, under another name until all are there."""
-  plan = Plan(split.index.sizes, split.lengths, options, train=False)
+  # Of every picture, whatever texts it has in this config: others share the file.
+  nothing: list = [[]] * len(split.index.ids)
+  options = dataclasses.replace(options, texts="")
+  plan = Plan(split.index.sizes, np.zeros(len(nothing), np.int32), options, train=False)
   look = lambda model, image: model.encoder(image)
   see = jax.jit(lambda image: task.model.apply(variables, image, method=look))
   canvas = (1, *options.resize.canvas, 3)
@@ -99,7 +103,7 @@ def _compute(
           f" {free / 1e9:.1f} GB are free; make room, or set config.data.cache_features=False"
       )
     start, array = 0, open_memmap(partial, mode="w+", dtype=np.float16, shape=shape)
-  loaded = pipeline.batches(plan, split.records, split.tokens, start=start, threads=threads)
+  loaded = pipeline.batches(plan, split.records, nothing, start=start, threads=threads)
   title = f"features of {split.name}"
   for step in tqdm(range(start, len(plan)), desc=title, unit="batch", leave=False, disable=None):
     batch = next(loaded)

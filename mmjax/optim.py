@@ -42,7 +42,7 @@ def make_optimizer(c: ConfigDict) -> optax.GradientTransformation:
   if not c.get("factors"):  # absent from runs that were made before it was a key
     return chain
   check_factors(c.factors)
-  trained = lambda params: jax.tree.map(bool, rate_factors(params, c.factors))
+  trained = lambda params: jax.tree.map(bool, rate_factors(params, c.factors, all_fit=False))
   return optax.masked(chain, trained)
 
 
@@ -61,11 +61,13 @@ def check_factors(factors: Sequence[tuple[str, float]]) -> None:
       )
 
 
-def rate_factors(params: Any, factors: Sequence[tuple[str, float]]) -> Any:
+def rate_factors(
+    params: Any, factors: Sequence[tuple[str, float]], *, all_fit: bool = True
+) -> Any:
   """Of each parameter, the factor of the first pattern that is found in its path; else 1.
 
   Raises:
-    ConfigError: a pattern fits no parameter.
+    ConfigError: a pattern fits no parameter, unless not `all_fit` (an optimizer of some of them).
   """
   found: set[str] = set()
 
@@ -80,7 +82,7 @@ def rate_factors(params: Any, factors: Sequence[tuple[str, float]]) -> Any:
 
   tree = jax.tree_util.tree_map_with_path(factor, params)
   idle = [pattern for pattern, _ in factors if pattern not in found]
-  if idle:
+  if idle and all_fit:
     raise ConfigError(f"config.optim.factors: no parameter is left for {', '.join(idle)}")
   return tree
 

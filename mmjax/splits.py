@@ -20,7 +20,7 @@ from data_pipelines.index import (
 )
 from data_pipelines.pipeline import Records, caption_lengths
 from data_pipelines.transforms import Resize
-from mmjax import pretrained
+from mmjax import pretrained, unpaired
 from mmjax.config import ConfigError
 from mmjax.text import captions
 from mmjax.text.vocabulary import Vocabulary
@@ -60,6 +60,8 @@ class Split:
     Raises:
       ConfigError: the sizes of the config leave no records, or do not divide among devices.
     """
+    if not isinstance(self.index, CaptionIndex):
+      options = dataclasses.replace(options, texts="")
     if self.resize:
       options = dataclasses.replace(options, resize=self.resize, align=1)
     try:
@@ -69,11 +71,13 @@ class Split:
 
 
 def open_dataset(config: ConfigDict):
-  """The prepared data set of a config, as a tfds builder.
+  """The prepared data set of a config, as a tfds builder; None where it learns from texts alone.
 
   Raises:
     NotPreparedError: it is not there; says how to make it.
   """
+  if config.data.texts == "corpus":
+    return None
   return datasets.load(config.data.name, data_dir(config))
 
 
@@ -88,11 +92,13 @@ def has_captions(config: ConfigDict) -> bool:
 
 
 def vocabulary_of(config: ConfigDict, builder) -> Vocabulary:
-  """The words to learn: those a set of formulas was prepared with, or of the training captions.
+  """The words to learn: of a corpus, or of training captions, or those formulas were prepared with.
 
   Raises:
     ConfigError: no such split or language, or no caption in it.
   """
+  if unpaired.chosen(config):
+    return unpaired.load(config).vocabulary
   if not has_captions(config):
     return Vocabulary.from_words(builder.info.metadata["vocabulary"])
   require_split(builder, config.data.train_split)
@@ -116,6 +122,8 @@ def words_of(config: ConfigDict, builder, workdir: Path) -> Any:
 
 def require_split(builder, name: str) -> None:
   """Raises ConfigError, naming the splits there are, if `name` is not one of them."""
+  if builder is None:
+    return  # `unpaired.part` says so of a corpus
   try:
     check_split(builder, name)
   except ValueError as e:
@@ -130,6 +138,8 @@ def load_split(config: ConfigDict, builder, name: str, task: Any) -> Split:
     UnknownWordError: a formula has a word outside the vocabulary.
   """
   require_split(builder, name)
+  if builder is None:
+    return _sentences(config, name, task)
   source = builder.as_data_source(name, decoders={"image": tfds.decode.SkipDecoding()})
   index: RecordIndex | CaptionIndex
   if has_captions(config):
@@ -146,6 +156,53 @@ def load_split(config: ConfigDict, builder, name: str, task: Any) -> Split:
     records.hold()
   resize = pretrained.resize(task.vocabulary) if pretrained.chosen(config) else None
   return Split(name, index, records, tokens, references, resize)
+
+
+def load_training_split(config: ConfigDict, builder, task: Any) -> Split:
+  """`config.data.train_split`, as `load_split`, but for pictures that are learnt without pairs.
+
+  Their captions are left out: none are there, or those of `config.data.captions`.
+
+  Raises:
+    ConfigError: also where a file of detections or captions does not fit.
+  """
+  name = config.data.train_split
+  own = "captions" in config.data
+  if config.data.texts != "none" and not own:
+    return load_split(config, builder, name, task)
+  require_split(builder, name)
+  index = load_caption_index(builder, name)
+  count = len(index.ids)
+  nothing = dataclasses.replace(index, texts=[()] * count, languages=[()] * count)
+  source = builder.as_data_source(name, decoders={"image": tfds.decode.SkipDecoding()})
+  records = Records(source, index.ids, channels=3)
+  if "concepts" in getattr(task, "learns_from", ()):
+    records.more = unpaired.concept_arrays(config, index.ids, name, task.vocabulary)
+  if config.data.in_memory:
+    records.hold()
+  if own:
+    words = unpaired.read_captions(config, index.ids)
+    join = _language(config).join
+    tokens = [[task.vocabulary.encode(w)] for w in words]
+    return Split(name, nothing, records, tokens, [[join(w)] for w in words])
+  plain = RecordIndex(index.sizes, np.zeros(count, np.int32), index.ids, [""] * count)
+  return Split(name, plain, records, [[]] * count, [[] for _ in index.ids])
+
+
+def _sentences(config: ConfigDict, name: str, task: Any) -> Split:
+  """Sentences of the corpus, one a record; dropped where they name no concept that is read."""
+  words = unpaired.part(config, name)
+  ids = [f"{name}-{i}" for i in range(len(words))]
+  records = Records(None, ids, channels=3)
+  tokens: list = [task.vocabulary.encode(w) for w in words]
+  if "concepts" in getattr(task, "learns_from", ()):
+    named = unpaired.concepts_of_sentences(config, words, task.vocabulary)
+    records.more = {"concepts": named}
+    tokens = [t if row.any() else None for t, row in zip(tokens, named)]
+  texts = [_language(config).join(w) for w in words]
+  sizes = np.ones((len(ids), 2), np.int32)
+  lengths = np.array([len(w) for w in words], np.int32)
+  return Split(name, RecordIndex(sizes, lengths, ids, texts), records, tokens, [[t] for t in texts])
 
 
 def _language(config: ConfigDict) -> captions.Language:

@@ -14,7 +14,9 @@ from ml_collections import ConfigDict
 from data_pipelines import pipeline
 from data_pipelines.batching import Plan
 from mmjax import config as configs
-from mmjax import experiment, features, optim, pretrained, rewarding, sharding, splits, train_state
+from mmjax import (
+    experiment, features, optim, pretrained, rewarding, sharding, splits, train_state, unpaired
+)  # fmt: skip
 from mmjax.checkpoint import CheckpointError, Checkpoints, only_trainer, read_run, write_run
 from mmjax.evaluate import Evaluator
 from mmjax.progress import Progress
@@ -65,8 +67,9 @@ def _train(config: ConfigDict, workdir: Path) -> dict[str, float]:
         f" {sorted(ours - theirs)[:5]}); use that data set or another --workdir"
     )
   task = experiment.make_task(config, vocabulary)
-  split = splits.load_split(config, builder, config.data.train_split, task)
+  split = splits.load_training_split(config, builder, task)
   task = rewarding.attach(config, task, split.tokens, mesh)
+  task = unpaired.attach(config, task)
   plan = split.plan(
       experiment.data_options(config, mesh, train=True),
       train=True,
@@ -99,9 +102,8 @@ def _train(config: ConfigDict, workdir: Path) -> dict[str, float]:
 
   # Step.
   where, everywhere = sharding.batch_sharding(mesh), sharding.replicated(mesh)
-  update = task.update if hasattr(task, "update") else train_state.make_update(task, rates)
   step_fn = jax.jit(
-      update,
+      train_state.make_update(task, rates),
       in_shardings=(shardings, where, everywhere),
       out_shardings=(shardings, everywhere),
       donate_argnums=0,

@@ -47,16 +47,21 @@ class Rates(NamedTuple):
 
 def create(task, rates: Rates, mesh: Mesh, seed: int) -> tuple[TrainState, TrainState]:
   """A new state, born on the mesh as it will stay, and its shardings."""
+  own = hasattr(task, "make_optimizer_state")
+
+  def optimizer_state(params):
+    return task.make_optimizer_state(rates, params) if own else rates.optimizer.init(params)
 
   def init(key):
     variables = dict(task.init(key))
     params = variables.pop("params")
     unboxed = nn.unbox(params)
+    rate_factors(unboxed, rates.factors)  # what fits nothing must not wait for the first step
     return TrainState(
         step=jnp.int32(0),
         params=params,
         model_state=nn.unbox(variables),
-        opt_state=rates.optimizer.init(unboxed),
+        opt_state=optimizer_state(unboxed),
         ema=jax.tree.map(jnp.copy, unboxed) if rates.ema else None,
         plateau=new_plateau(),
     )
@@ -71,7 +76,9 @@ def create(task, rates: Rates, mesh: Mesh, seed: int) -> tuple[TrainState, Train
 
 
 def make_update(task, rates: Rates) -> Update:
-  """The default update: gradient of the mean loss, optimizer, moving average.
+  """The task's own update where it has `make_update(rates)`, else the default one.
+
+  The default: gradient of the mean loss, optimizer, moving average.
 
   `task.loss(params, model_state, batch, key)` returns (sum, (weight, metrics, model_state)). A
   batch cut into parts adds up sums and weights, hence moves the parameters as the whole batch
@@ -79,6 +86,8 @@ def make_update(task, rates: Rates) -> Update:
 
   `metrics["finite"]` is 0 where the gradient is not finite; such a state is never saved.
   """
+  if hasattr(task, "make_update"):
+    return task.make_update(rates)
   gradient = jax.value_and_grad(task.loss, has_aux=True)
 
   def update(state: TrainState, batch: dict, key: jax.Array) -> tuple[TrainState, Metrics]:
@@ -110,8 +119,7 @@ def make_update(task, rates: Rates) -> Update:
 
     rate = rates.schedule(state.step) * state.plateau.factor
     direction, opt_state = rates.optimizer.update(grads, state.opt_state, state.params)
-    move = lambda p, d, f: p - rate * f * d if f else p
-    params = jax.tree.map(move, state.params, direction, factors)
+    params = moved(state.params, direction, factors, rate)
     ema = state.ema
     if ema is not None:
       # The average of few steps must not remember the initial weights for long.
@@ -127,3 +135,9 @@ def make_update(task, rates: Rates) -> Update:
     return new, metrics
 
   return update
+
+
+def moved(params: Any, direction: Any, factors: Any, rate: Float[Array, ""]) -> Any:
+  """Parameters a step further, each at its own factor of the rate; 0 leaves it alone."""
+  move = lambda p, d, f: p - rate * f * d if f else p
+  return jax.tree.map(move, params, direction, factors)

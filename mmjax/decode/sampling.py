@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from mmjax.decode.beam_search import NEGATIVE, Cache, Step, Words, as_words, or_stop
 from mmjax.decode.constraints import Constraint
-from mmjax.text.vocabulary import PAD
+from mmjax.text.vocabulary import EOS, PAD
 
 
 class Sampled(NamedTuple):
@@ -56,6 +56,14 @@ def truncate(
     least = jnp.where(inside, ranked, jnp.inf).min(-1, keepdims=True)
     logits = jnp.where(logits >= least, logits, NEGATIVE)
   return logits
+
+
+def policy_of(
+    logits: Float[Array, "*B V"], temperature: float = 1.0
+) -> Float[Array, "*B V"]:
+  """Log-probabilities of what may be written: anything but PAD and SOS."""
+  never = jnp.arange(logits.shape[-1]) < EOS
+  return jax.nn.log_softmax(jnp.where(never, NEGATIVE, logits.astype(jnp.float32) / temperature))
 
 
 def sample(

@@ -33,7 +33,7 @@ def attention_maps(
     By record, with a map for each of the task's `step_names`; empty where the task shows none, or
     several processes compute, since the others are not here.
   """
-  if jax.process_count() > 1 or task.attention is None:
+  if jax.process_count() > 1 or task.attention is None or not shows(task.model):
     return {}
   nothing: list = [[]] if plan.options.texts else []
   load = LoadBatch(records, [nothing] * len(records.ids), 0, 1, plan)
@@ -68,6 +68,11 @@ def attention_maps(
       else:
         seen[record] = _formula(planned, row, arrays["image"][row], maps)
   return seen
+
+
+def shows(model: Any) -> bool:
+  """Whether a model looks at parts of a picture: one that does not says `attends = False`."""
+  return getattr(model, "attends", True)
 
 
 def _formula(planned: Batch, row: int, canvas: np.ndarray, maps: np.ndarray) -> Seen:

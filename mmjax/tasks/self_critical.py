@@ -18,9 +18,10 @@ from jaxtyping import Array, Bool, Float, Int
 
 from mmjax import losses
 from mmjax.decode.beam_search import NEGATIVE
-from mmjax.decode.sampling import sample
+from mmjax.decode.sampling import policy_of, sample
 from mmjax.metrics import rewards
 from mmjax.tasks import captioning
+from mmjax.text.sentence_keys import with_end
 from mmjax.text.vocabulary import EOS, PAD, SOS
 
 Baseline = Literal["greedy", "others"]
@@ -135,7 +136,7 @@ class Task(captioning.Task):
         {"params": params, **model_state}, tokens_in, memory, train=self.dropout, method="decode",
         **training,
     )  # fmt: skip
-    log_policy = _log_policy(logits, self.temperature)
+    log_policy = policy_of(logits, self.temperature)
     log_probs = jnp.take_along_axis(log_policy, drawn.tokens[..., None], -1)[..., 0]
     there = jnp.broadcast_to(batch["real"][:, None], reward.shape)
     written = (drawn.tokens != PAD) & there[..., None]
@@ -158,7 +159,7 @@ class Task(captioning.Task):
           {**fixed, "params": self.start},
           method=lambda model: model.decode(tokens_in, self.read(model, batch)),
       )
-      divergence = (policy * (log_policy - _log_policy(logits, self.temperature))).sum(-1)
+      divergence = (policy * (log_policy - policy_of(logits, self.temperature))).sum(-1)
       metrics["kl"] = sum_of(divergence, written)
       loss += self.kl * metrics["kl"][0]
     return loss, (weight, metrics, model_state)
@@ -174,7 +175,7 @@ class Task(captioning.Task):
 
     def step(tokens, position, cache):
       logits, cache = call(tokens, position, cache, shared, method="step")
-      log_policy = _log_policy(logits, self.temperature)
+      log_policy = policy_of(logits, self.temperature)
       best = jax.nn.one_hot(log_policy.argmax(-1), logits.shape[-1], dtype=bool)
       # All that the first row may draw is the likeliest word.
       alone = (jnp.arange(rows) < greedy)[:, None] & ~best
@@ -224,20 +225,6 @@ class Task(captioning.Task):
           references = call(batch["references"], lengths, method="read").vectors
           out["ref_clip_s"] = rewards.ref_clip_s(fit, read.vectors, references, real)
     return out
-
-
-def with_end(
-    tokens: Int[Array, "*B L"], lengths: Int[Array, "*B"]
-) -> tuple[Int[Array, "*B M"], Int[Array, "*B"]]:
-  """Texts with EOS behind them, and their lengths with it."""
-  tokens = jnp.pad(tokens, [(0, 0)] * (tokens.ndim - 1) + [(0, 1)])
-  return jnp.where(jnp.arange(tokens.shape[-1]) == lengths[..., None], EOS, tokens), lengths + 1
-
-
-def _log_policy(logits: Float[Array, "*B V"], temperature: float) -> Float[Array, "*B V"]:
-  """Log-probabilities of what may be written: anything but PAD and SOS."""
-  never = jnp.arange(logits.shape[-1]) < EOS
-  return jax.nn.log_softmax(jnp.where(never, NEGATIVE, logits.astype(jnp.float32) / temperature))
 
 
 def _repeated(tokens: Int[Array, "*B L"]) -> Bool[Array, "*B L"]:

@@ -24,6 +24,7 @@ MODELS = {
     "modern": ("caption_transformer", TRANSFORMER),
     "sinusoidal": ("caption_transformer", TRANSFORMER | dict(positions="sinusoidal", tied=False)),
     "published": ("caption_transformer", TRANSFORMER | GIVEN),
+    "unsupervised": ("unsupervised_captioner", dict(width=8)),
 }
 
 
@@ -65,7 +66,7 @@ def case(kind) -> Case:
   return c._replace(logits=np.asarray(c.run(features, tokens)))
 
 
-@pytest.fixture(scope="module", params=["show_attend_tell", "modern", "published"])
+@pytest.fixture(scope="module", params=["show_attend_tell", "modern", "published", "unsupervised"])
 def c(request) -> Case:
   return case(request.param)
 
