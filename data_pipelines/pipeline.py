@@ -25,6 +25,7 @@ class Records:
   held: list[UInt8[np.ndarray, "H W *C"]] | None = None
   channels: int = 1  # 1: grey values [H, W]; 3: RGB [H, W, 3]
   features: Float[np.ndarray, "N h w D"] | None = None  # of an encoder, to load in their place
+  judged: Float[np.ndarray, "N h w D"] | None = None  # of a judge's encoder, to load beside them
 
   def hold(self) -> None:
     """Decodes every picture into memory."""
@@ -44,7 +45,8 @@ class LoadBatch(grain.transforms.Map):
   image uint8 [b, H, W, C], size int32 [b, 2] (height, width of the picture on its canvas),
   tokens int32 [b, T] (no specials, 0 behind the end; [b, T, n] where a token has n numbers),
   length int32 [b], record int32 [b], real bool [b] (False on filler). Records with features give
-  features [b, h, w, D] and no image. Where pictures carry references, also references int32
+  features [b, h, w, D] and no image; those that a judge looked at give judged [b, h, w, D], too.
+  Where pictures carry references, also references int32
   [b, R, T] and reference_length int32 [b, R] (0 where there is none); tokens are then the first
   one.
   """
@@ -115,6 +117,9 @@ class LoadBatch(grain.transforms.Map):
         "record": records.astype(np.int32),
         "real": records >= 0,
     }
+    if self._records.judged is not None:
+      there = (records >= 0)[:, None, None, None]
+      loaded["judged"] = np.where(there, self._records.judged[records], 0)
     if self._most:
       loaded |= {"references": references, "reference_length": reference_length}
     return loaded

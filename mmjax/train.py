@@ -66,7 +66,7 @@ def _train(config: ConfigDict, workdir: Path) -> dict[str, float]:
     )
   task = experiment.make_task(config, vocabulary)
   split = splits.load_split(config, builder, config.data.train_split, task)
-  task = rewarding.attach(config, task, split.tokens, mesh)
+  task = rewarding.attach(config, task, split, mesh)
   plan = split.plan(
       experiment.data_options(config, mesh, train=True),
       train=True,
