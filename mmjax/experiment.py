@@ -19,6 +19,8 @@ from mmjax.convert import encoders
 from mmjax.decode.options import DecodeOptions
 from mmjax.tasks.hub import Changes
 
+_OF_JUDGE = ("judge", "prompt", "weights")  # keys of config.reward that are no options of the task
+
 
 def data_options(config: ConfigDict, mesh: Mesh, *, train: bool) -> Options:
   """How pictures are scaled and batched; evaluation has its own batch size and no randomness.
@@ -79,7 +81,7 @@ def make_task(config: ConfigDict, vocabulary: Any):
         options["label_smoothing"] = config.train.label_smoothing
     options |= config.get("contrastive", {}) or config.get("unpaired", {})
     if "reward" in config:
-      options |= {k: v for k, v in config.reward.items() if k not in ("judge", "weights")}
+      options |= {k: v for k, v in config.reward.items() if k not in _OF_JUDGE}
       options["reward_weights"] = tuple((k, w) for k, w in config.reward.weights.items() if w)
     return tasks.build(config.task, model=model, vocabulary=vocabulary, **options)
   except (TypeError, ValueError) as e:
@@ -142,7 +144,7 @@ def start_from(
       raise CheckpointError(f"config.init_from: {path} was trained with another vocabulary")
     variables, _ = restore_trained(path, run, task, mesh)
   else:
-    variables = convert.load(config.model.name, path, config.model, state)
+    variables = convert.load(config.model.name, path, config.model, state, task.vocabulary)
   params = jax.device_put(variables.pop("params"), shardings.params)
   model_state = jax.device_put(variables, shardings.model_state)
   ema = None if state.ema is None else jax.tree.map(lambda x: x.copy(), params)

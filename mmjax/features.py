@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
+from jaxtyping import Float
 from ml_collections import ConfigDict
 from numpy.lib.format import open_memmap
 from tqdm import tqdm
@@ -17,10 +18,12 @@ from tqdm import tqdm
 from data_pipelines import pipeline
 from data_pipelines.augment import Augment
 from data_pipelines.batching import Options, Plan
+from data_pipelines.transforms import Resize
 from mmjax import splits
 from mmjax.config import ConfigError
 from mmjax.optim import rate_factors
 from mmjax.splits import Split
+from mmjax.tasks.self_critical import Judge
 
 
 def attach(
@@ -42,15 +45,41 @@ def attach(
     OSError: the disk lacks the room.
   """
   _check(config, variables)
+  d = config.data
+  transforms = (d.resize, tuple(d.canvas), d.shorter, d.interpolation)
+  sizes = sorted((k, v) for k, v in config.model.items() if k.startswith("encoder"))
+  about = transforms, sizes
+  split.records.features = _kept(config, split, task.model, variables, options, about)
+
+
+def of_judge(
+    config: ConfigDict, split: Split, judge: Judge, options: Options
+) -> Float[np.ndarray, "N h w D"]:
+  """What the encoder of a judge with a `picture_size` makes of the pictures of `split`.
+
+  A picture is the middle square of its own, resized as published CLIPs were trained on them; the
+  rest is as in `attach`.
+  """
+  side = judge.model.picture_size
+  resize = Resize("crop", (side, side), side, "bicubic")
+  about = dataclasses.astuple(resize), []  # the rest its weights tell
+  options = dataclasses.replace(options, resize=resize)
+  return _kept(config, split, judge.model, judge.variables, options, about)
+
+
+def _kept(
+    config: ConfigDict, split: Split, model: Any, variables: Any, options: Options, about: Any
+) -> Float[np.ndarray, "N h w D"]:
+  """Features of the pictures of `split`, from their file; `about`: resizing and encoder."""
   variables = _whole(variables)
   encoder = {name: tree["encoder"] for name, tree in variables.items() if "encoder" in tree}
   folder = splits.data_dir(config) / "features" / config.data.name
-  path = folder / f"{split.name}-{_key(config, split, encoder)}.npy"
+  path = folder / f"{split.name}-{_key(config, split, about, encoder)}.npy"
   if not path.exists() and jax.process_index() == 0:
-    _compute(path, split, task, variables, options, config.data.threads)
+    _compute(path, split, model, variables, options, config.data.threads)
   if jax.process_count() > 1:
     multihost_utils.sync_global_devices("features")
-  split.records.features = np.load(path, mmap_mode="r")
+  return np.load(path, mmap_mode="r")
 
 
 def _check(config: ConfigDict, variables: Any) -> None:
@@ -67,12 +96,9 @@ def _check(config: ConfigDict, variables: Any) -> None:
     )
 
 
-def _key(config: ConfigDict, split: Split, encoder: Any) -> str:
-  d = config.data
+def _key(config: ConfigDict, split: Split, about: Any, encoder: Any) -> str:
   digest = hashlib.sha256()
-  sizes = sorted((k, v) for k, v in config.model.items() if k.startswith("encoder"))
-  transforms = (d.resize, tuple(d.canvas), d.shorter, d.interpolation)
-  about = (d.name, split.name, split.index.ids, transforms, sizes)
+  about = (config.data.name, split.name, split.index.ids, *about)
   digest.update(json.dumps(about, default=str).encode())
   for leaf in jax.tree.leaves(encoder):
     digest.update(np.ascontiguousarray(leaf).tobytes())
@@ -80,7 +106,7 @@ def _key(config: ConfigDict, split: Split, encoder: Any) -> str:
 
 
 def _compute(
-    path: Path, split: Split, task: Any, variables: Any, options: Options, threads: int
+    path: Path, split: Split, model: Any, variables: Any, options: Options, threads: int
 ) -> None:
   """Writes `path` batch by batch, under another name until all are there."""
   # Of every picture, whatever texts it has in this config: others share the file.
@@ -88,7 +114,7 @@ def _compute(
   options = dataclasses.replace(options, texts="")
   plan = Plan(split.index.sizes, np.zeros(len(nothing), np.int32), options, train=False)
   look = lambda model, image: model.encoder(image)
-  see = jax.jit(lambda image: task.model.apply(variables, image, method=look))
+  see = jax.jit(lambda image: model.apply(variables, image, method=look))
   canvas = (1, *options.resize.canvas, 3)
   shape = (len(split.index.ids), *jax.eval_shape(see, np.zeros(canvas, np.uint8)).shape[1:])
   path.parent.mkdir(parents=True, exist_ok=True)

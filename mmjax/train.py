@@ -68,7 +68,7 @@ def _train(config: ConfigDict, workdir: Path) -> dict[str, float]:
     )
   task = experiment.make_task(config, vocabulary)
   split = splits.load_training_split(config, builder, task)
-  task = rewarding.attach(config, task, split.tokens, mesh)
+  task = rewarding.attach(config, task, split, mesh)
   task = unpaired.attach(config, task)
   plan = split.plan(
       experiment.data_options(config, mesh, train=True),

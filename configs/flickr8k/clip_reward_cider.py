@@ -31,7 +31,9 @@ def get_config(baseline="greedy"):
   c.reward.temperature = 1.0  # of drawing
   c.reward.dropout = False  # in the pass that has the gradient
   c.reward.kl = 0.0  # weight of the divergence from init_from
-  c.reward.judge = ""  # workdir of a run of clip.py, for CLIP-S, RefCLIP-S and grammar
+  c.reward.judge = ""  # for CLIP-S, RefCLIP-S and grammar: workdir of a run of clip.py or
+  # clip_grammar.py, or a published CLIP: a folder of the hub, or weights with merges.txt beside
+  c.reward.prompt = True  # a published CLIP reads captions behind "A photo depicts"
   c.reward.weights = ConfigDict()  # 0: not computed
   c.reward.weights.cider_d = 1.0
   c.reward.weights.bleu_4 = 0.0

@@ -40,14 +40,15 @@ def check_shapes(variables: dict, target: dict) -> None:
     )
 
 
-def load(kind: str, path: Path, sizes, target) -> dict:
+def load(kind: str, path: Path, sizes, target, vocabulary=None) -> dict:
   """Variables from a file of published weights.
 
   Args:
-    kind: the model's name.
+    kind: the model's name; its converter may have a `load` of its own.
     path: `.ckpt`, `.pt`, `.pth` or `.npz`.
     sizes: the model's config; `heads` is read from it where the model has some.
     target: has params and model_state of the shapes that must come out.
+    vocabulary: words of the model, for converters with a `load`.
 
   Raises:
     WeightsError: unreadable, or not this model's weights.
@@ -55,6 +56,10 @@ def load(kind: str, path: Path, sizes, target) -> dict:
   from mmjax.convert.arrays import read_arrays
 
   options = {"heads": sizes["heads"]} if "heads" in sizes else {}
-  variables = converter(kind).convert(read_arrays(path), **options)
+  module = converter(kind)
+  if hasattr(module, "load"):
+    variables = module.load(path, vocabulary, target)
+  else:
+    variables = module.convert(read_arrays(path), **options)
   check_shapes(variables, {"params": target.params, **target.model_state})
   return variables

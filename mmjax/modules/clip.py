@@ -247,7 +247,7 @@ class TextTransformer(nn.Module):
     vocabulary_size: the largest number marks the end of the text.
     width: channels; a multiple of 64.
     layers: of the Transformer.
-    features: of the sentence's vector.
+    features: of the sentence's vector; 0 leaves out the projection to it, the state is returned.
     dtype: of the computation.
   """
 
@@ -276,6 +276,8 @@ class TextTransformer(nn.Module):
       x = Block(self.width, self.dtype, name=f"block_{i}")(x, before)
     x = layer_norm(self.dtype, "norm_out")(x)
     end = jnp.take_along_axis(x, tokens.argmax(1)[:, None, None], 1)[:, 0]
+    if not self.features:
+      return end
     return _dense(self.features, self.dtype, "project", "embed", "mlp", bias=False)(end)
 
 

@@ -48,7 +48,7 @@ class Task:
   parts of an accumulated batch are batches of their own here.
 
   Attributes:
-    model: as `mmjax.models.small_clip`.
+    model: as `mmjax.models.small_clip`; one that has a `picture_size` takes no other pictures.
     vocabulary: its words.
     language: of the captions.
     grammar: weight of the cross-entropy of sound and damaged captions; 0: none are made.
@@ -77,7 +77,8 @@ class Task:
 
   def init(self, key: jax.Array) -> Any:
     """New variables, boxed with the logical axes of their dimensions."""
-    image, valid = jnp.zeros((1, 64, 64, 3), jnp.uint8), jnp.ones((1, 64, 64), bool)
+    side = getattr(self.model, "picture_size", 64)
+    image, valid = jnp.zeros((1, side, side, 3), jnp.uint8), jnp.ones((1, side, side), bool)
     return self.model.init(key, image, valid, jnp.ones((1, 2), jnp.int32), jnp.ones(1, jnp.int32))
 
   def see(self, model: nn.Module, batch: dict[str, Array], train: bool = False) -> Any:

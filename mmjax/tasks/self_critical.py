@@ -32,6 +32,8 @@ FROM_JUDGE = ("clip_s", "ref_clip_s", "grammar")
 class Judge(NamedTuple):
   """A trained network that says how well captions fit pictures, and whether they are sound.
 
+  It looks at the features of a batch, or where a batch has `judged` at those, its own encoder's.
+
   Attributes:
     model: as `mmjax.models.small_clip`, of the captioner's words.
     variables: its own.
@@ -217,7 +219,8 @@ class Task(captioning.Task):
       if "grammar" in names:
         out["grammar"] = jax.nn.softmax(read.grammar)[..., 1]
       if {"clip_s", "ref_clip_s"} & {*names}:
-        pictures = call(method=lambda model: self.read(model, batch))  # its vectors
+        seen = {"features": batch["judged"]} if "judged" in batch else batch
+        pictures = call(method=lambda model: self.read(model, seen))  # its vectors
         fit = rewards.clip_s(pictures, read.vectors)
         if "clip_s" in names:
           out["clip_s"] = fit
