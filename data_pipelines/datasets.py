@@ -83,6 +83,14 @@ DATASETS = {
             licence="CC BY-NC-SA 3.0",
         ),
         Dataset(
+            name="crohme_composed",
+            builder="data_pipelines.builders.crohme_composed.crohme_composed_dataset_builder"
+            ".CrohmeComposed",
+            splits=("train", "composed", "validation", "test_2014", "test_2016", "test_2019"),
+            manual=True,
+            licence="CC BY-NC-SA 3.0, as derived from CROHME",
+        ),
+        Dataset(
             name="im2latex100k",
             builder="data_pipelines.builders.im2latex100k.im2latex100k_dataset_builder.Im2latex100k",
             splits=("train", "validation", "test"),

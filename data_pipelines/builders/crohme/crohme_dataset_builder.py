@@ -36,6 +36,11 @@ class Crohme(supplied.SuppliedFormulas):
 """
 
   def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
+    splits = self._splits(dl_manager)
+    return {name: self._generate_examples(name, records) for name, records in splits.items()}
+
+  def _splits(self, dl_manager: tfds.download.DownloadManager) -> dict[str, list]:
+    """What each split is made from."""
     read = source.read_source(dl_manager.manual_dir, progress=tqdm)
     found = {folder: len(records) for folder, records in read.folders.items()}
     published = {f: n for f, n in source.PUBLISHED.items() if f in found}
@@ -44,12 +49,11 @@ class Crohme(supplied.SuppliedFormulas):
     )
     self._settle(supplied.count_deviations(found, published), dl_manager.manual_dir)
     train, validation = supplied.hold_out(read.folders.pop("train"))
-    splits = {
+    return {
         "train": train,
         "validation": validation,
         **{f"test_{year}": records for year, records in read.folders.items()},
     }
-    return {name: self._generate_examples(name, records) for name, records in splits.items()}
 
   def _generate_examples(
       self, name: str, records: list[source.Record]

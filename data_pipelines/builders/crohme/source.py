@@ -117,6 +117,24 @@ def read_source(directory: str | pathlib.Path, progress=lambda items, **_: items
   return Source(known, folders, {folder: form.kind for folder, form in forms.items()})
 
 
+def read_captions(directory: str | pathlib.Path, folder: str) -> Captions:
+  """The words of each formula of a folder (`train`, `2014`, ...), in the order of its captions.
+
+  Raises:
+    SourceError: there is no file of captions, or it is damaged.
+  """
+  directory, problems = pathlib.Path(directory), Problems("CROHME", LAYOUT)
+  form = find_form(directory, folder)
+  file = form.captions if form else f"{folder}/captions.txt"
+  captions: Captions = {}
+  if file:
+    captions = _read_captions(directory, file, problems)
+  else:
+    problems.add(f"{folder}/captions.txt", "is missing")
+  problems.raise_any(directory)
+  return captions
+
+
 def _read_dictionary(
     directory: pathlib.Path, forms: dict[str, Form], problems: Problems
 ) -> dict[str, None] | None:

@@ -1,0 +1,19 @@
+r"""BTTR on HME100K, with the recipe of CROHME (Zhao et al., ICDAR 2021).
+
+  python -m data_pipelines.prepare hme100k --manual_dir=DIR
+  python -m mmjax.main --config=configs/hme100k/bttr.py --workdir=W
+
+Photographs are brought to a height of at most 120 pixels; 70 epochs, as PosFormer's authors ran with
+the same encoder and no change of size. Needs an accelerator.
+"""
+
+from configs.crohme import bttr
+
+
+def get_config():
+  c = bttr.get_config()
+  c.data.name = "hme100k"
+  c.data.high = (120, 1600)
+  c.data.max_area = 4_000_000  # of the photograph as stored
+  c.train.epochs = 70
+  return c

@@ -1,0 +1,20 @@
+r"""DenseNet attention recognizer on printed formulas, with the recipe of CROHME (H. Wang, PyTorch).
+
+  python -m data_pipelines.prepare im2latex100k --manual_dir=DIR
+  python -m mmjax.main --config=configs/im2latex100k/dense_attention.py --workdir=W
+
+Formulas of up to 150 tokens are learnt, as in im2markup's training. Needs an accelerator.
+"""
+
+from configs.crohme import dense_attention
+
+
+def get_config():
+  c = dense_attention.get_config()
+  c.data.name = "im2latex100k"
+  c.data.high = (192, 832)  # of pictures up to 800 x 800, most of them 50 x 320
+  c.data.max_area = 160_000
+  c.data.max_tokens = 150
+  c.decode.max_length = 150
+  c.train.epochs = 40
+  return c

@@ -1,0 +1,17 @@
+r"""A small DenseNet attention recognizer on printed formulas at half of their size, for a CPU.
+
+  python -m data_pipelines.prepare im2latex100k --manual_dir=DIR
+  python -m mmjax.main --config=configs/im2latex100k/dense_attention_small.py --workdir=W
+"""
+
+from configs.crohme import dense_attention_small
+from configs.im2latex100k import bttr_small
+
+
+def get_config():
+  c = dense_attention_small.get_config()
+  small = bttr_small.get_config()
+  c.data = small.data
+  c.train = small.train
+  c.decode.max_length = small.decode.max_length
+  return c
