@@ -174,11 +174,7 @@ class Task(captioning.Task):
 
     def step(tokens, position, cache):
       logits, cache = call(tokens, position, cache, shared, method="step")
-      log_policy = _log_policy(logits, self.temperature)
-      best = jax.nn.one_hot(log_policy.argmax(-1), logits.shape[-1], dtype=bool)
-      # All that the first row may draw is the likeliest word.
-      alone = (jnp.arange(rows) < greedy)[:, None] & ~best
-      return jnp.where(alone, NEGATIVE, log_policy), cache
+      return _of_policy(logits, self.temperature), cache
 
     found = sample(
         step,
@@ -188,6 +184,7 @@ class Task(captioning.Task):
         start=SOS,
         stop=EOS,
         samples=rows,
+        greedy=greedy,
         max_length=self.decode.max_length,
     )
     places = jnp.arange(self.decode.max_length)
@@ -235,9 +232,13 @@ def with_end(
 
 
 def _log_policy(logits: Float[Array, "*B V"], temperature: float) -> Float[Array, "*B V"]:
-  """Log-probabilities of what may be written: anything but PAD and SOS."""
+  return jax.nn.log_softmax(_of_policy(logits, temperature))
+
+
+def _of_policy(logits: Float[Array, "*B V"], temperature: float) -> Float[Array, "*B V"]:
+  """Logits of what may be written: anything but PAD and SOS."""
   never = jnp.arange(logits.shape[-1]) < EOS
-  return jax.nn.log_softmax(jnp.where(never, NEGATIVE, logits.astype(jnp.float32) / temperature))
+  return jnp.where(never, NEGATIVE, logits.astype(jnp.float32) / temperature)
 
 
 def _repeated(tokens: Int[Array, "*B L"]) -> Bool[Array, "*B L"]:
