@@ -11,7 +11,6 @@ from mmjax.decode.beam_search import NEGATIVE, Cache, Step, Words, as_words, or_
 from mmjax.decode.constraints import Constraint
 from mmjax.text.vocabulary import PAD
 
-
 BLOCK = 64  # words that are drawn from together
 
 

@@ -115,8 +115,8 @@ def test_a_sure_word_is_drawn_wherever_it_stands():
 
 def test_the_first_texts_may_be_greedy():
   found, chosen = (
-      jax.device_get(draw(samples=20, max_length=6, **o)(TABLES, np.ones(2, bool), jax.random.key(0)))
-      for o in ({"greedy": 2}, {"temperature": 0.0})
+      jax.device_get(draw(samples=20, **rule)(TABLES, np.ones(2, bool), jax.random.key(0)))
+      for rule in ({"greedy": 2}, {"temperature": 0.0})
   )
   np.testing.assert_array_equal(found.tokens[:, :2], chosen.tokens[:, :2])
   assert (found.tokens[:, 2:] != chosen.tokens[:, 2:]).any((1, 2)).all()
