@@ -1,31 +1,35 @@
-r"""A self-critical step, ours (one compiled step) against the references' way.
+r"""A self-critical step, ours (one compiled step) against the references' way in PyTorch.
 
+  pip install -e .[benchmarks]
   python -m benchmarks.self_critical_speed --pictures=32 --steps=5
 
-Theirs: words are drawn with the whole prefix computed again for each, captions go to the host,
-CIDEr-D is computed there caption by caption, advantages come back, the gradient is a step of its
-own. Both use the same network with random weights, the same draws and references; the captions
-are compared, and so are the rewards. The chance of the end token is set so that captions have
-about ten words, as trained ones do.
+Theirs (`benchmarks.torch_clip_reward`): a greedy caption of each picture without dropout, then
+captions drawn with dropout; words are drawn with the whole prefix computed again for each, and the
+gradient goes through all of that. CIDEr-D is computed on the host, caption by caption. Ours draws
+without dropout, and has none in the gradient either unless `--dropout` is given. Both have the same
+weights, features and references; the greedy captions are compared, and so are the rewards of their
+captions. The chance of the end token is set so that captions have about ten words, as trained ones
+do. The update of the weights is left out, and so is compiling. The two take turns.
 """
 
 import argparse
-import functools
 import time
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import linen as nn
+import torch
 
+from benchmarks.torch_clip_reward import Captioner, CiderD, reinforce
 from configs.flickr8k import clip_reward_cider
-from mmjax import losses, models, rewarding
+from mmjax import models, rewarding
+from mmjax.convert import clip_reward_captioner as converter
 from mmjax.decode.options import DecodeOptions
-from mmjax.metrics import cider
 from mmjax.tasks import self_critical
-from mmjax.text.vocabulary import EOS, PAD, SOS, Vocabulary
+from mmjax.text.vocabulary import EOS, PAD, Vocabulary
 
-CELLS, REFERENCES, ROUND = (7, 7, 1280), 5, 4  # prefixes are rounded up, lest each one compiles
+CELLS, REFERENCES = (7, 7, 1280), 5
+END_CHANCE = 0.1
 
 
 def main() -> None:
@@ -36,125 +40,119 @@ def main() -> None:
   usage.add_argument("--words", type=int, default=3000, help="of the vocabulary")
   usage.add_argument("--training", type=int, default=2000, help="pictures of the frequencies")
   usage.add_argument("--steps", type=int, default=5)
+  usage.add_argument("--dropout", action="store_true", help="in our gradient, too")
   a = usage.parse_args()
   config = clip_reward_cider.get_config()
   words = Vocabulary.from_words([f"w{i}" for i in range(a.words)])
   references = make_references(max(a.training, a.pictures), len(words))
   sizes = dict(config.model.items())
-  model = models.build(sizes.pop("name"), len(words), **sizes)
   task = self_critical.Task(
-      model, words, decode=DecodeOptions(**config.decode), samples=config.reward.samples,
-      table=rewarding.reference_table(references),
+      models.build(sizes.pop("name"), len(words), **sizes), words,
+      decode=DecodeOptions(**config.decode), samples=config.reward.samples,
+      dropout=a.dropout, table=rewarding.reference_table(references),
   )  # fmt: skip
   batch = make_batch(references[: a.pictures])
-  params = make_params(model, batch)
-  spelled = [[spell([*text, EOS]) for text in texts] for texts in references]
-  theirs = Theirs(task, spelled)
-  ours = jax.jit(jax.value_and_grad(lambda p, k: task.loss(p, {}, batch, k), has_aux=True))
-
-  check(task, theirs, ours, params, batch)
-  spent = {"ours": 0.0, "draw": 0.0, "judge": 0.0, "gradient": 0.0}
-  for i in range(a.steps):  # in turn, so that both meet the same load
-    key = jax.random.key(100 + i)
+  torch.manual_seed(0)
+  theirs = Theirs(task, references, batch["features"])
+  params = jax.tree.map(jnp.asarray, converter.convert(theirs.state(), heads=sizes["heads"]))
+  ours = jax.jit(
+      jax.value_and_grad(lambda p, b, k: task.loss(p, {}, b, k), has_aux=True)
+  )
+  placed = jax.device_put(batch)
+  (_, (_, metrics, _)), _ = ours(params["params"], placed, jax.random.key(0))
+  check(task, theirs, params, placed)
+  mean = {k: float(s / w) for k, (s, w) in metrics.items()}
+  print(f"ours draws captions of {mean['length']:.1f} words, mean reward {mean['reward']:.3f}")
+  spent: dict[str, list[float]] = {"ours": []}
+  for i in range(a.steps):
     start = time.perf_counter()
-    jax.block_until_ready(ours(params, key))
-    spent["ours"] += time.perf_counter() - start
-    for name, seconds in theirs.step(params, batch, key)[1].items():
-      spent[name] += seconds
-  mean = {name: seconds / a.steps for name, seconds in spent.items()}
-  whole = mean["draw"] + mean["judge"] + mean["gradient"]
-  print(f"{a.pictures} pictures, {task.samples} drawn captions and a greedy one each")
-  print(f"ours   {mean['ours']:.3f} s a step")
-  print(f"theirs {whole:.3f} s: draws {mean['draw']:.3f}, CIDEr-D {mean['judge']:.3f},"
-        f" gradient {mean['gradient']:.3f}")  # fmt: skip
-  print(f"ratio  {whole / mean['ours']:.2f}")
+    jax.block_until_ready(ours(params["params"], placed, jax.random.key(100 + i)))
+    spent["ours"].append(time.perf_counter() - start)
+    for name, seconds in theirs.step()[1].items():
+      spent.setdefault(name, []).append(seconds)
+  part = {name: float(np.median(seconds)) for name, seconds in spent.items()}
+  mine = part.pop("ours")
+  whole = sum(part.values())
+  print(f"{a.pictures} pictures, {task.samples} drawn captions and a greedy one each; medians of"
+        f" {a.steps}")  # fmt: skip
+  print(f"ours    {mine:.3f} s a step")
+  print(f"theirs  {whole:.3f} s: " + ", ".join(f"{k} {v:.3f}" for k, v in part.items()))
+  print(f"ratio   {whole / mine:.2f}")
 
 
 class Theirs:
-  """The references' way, a part after the other."""
+  """The references' step, a part after the other."""
 
-  def __init__(self, task: self_critical.Task, references: list[list[str]]):
-    self.task, self._references = task, references
-    self._frequencies = cider.document_frequencies(references)
-    apply = task.model.apply
-    self._encode = jax.jit(lambda p, x: apply({"params": p}, x, method="encode_features"))
+  def __init__(self, task: self_critical.Task, references, features: np.ndarray):
+    model = task.model
+    self.model = Captioner(
+        model.vocabulary_size - EOS - 1, features.shape[-1], model.width, model.heads,
+        model.layers, model.hidden, model.dropout, model.feature_dropout,
+    )  # fmt: skip
+    self.longest, self.samples = task.decode.max_length, task.samples
+    make_likely(self.model)
+    self.features = torch.from_numpy(features.astype(np.float32)).flatten(1, 2)
+    self.cells = torch.ones(len(features), 1, self.features.shape[1], dtype=torch.bool)
+    self.references = [[spell([n - EOS for n in text]) for text in texts] for texts in references]
+    self.cider = CiderD(self.references)
 
-    @functools.partial(jax.jit, static_argnames="size")
-    def word(params, memory, tokens, position, key, size):
-      tokens_in = jnp.pad(tokens, [(0, 0), (0, 0), (1, 0)], constant_values=SOS)[..., :size]
-      logits = apply({"params": params}, tokens_in, memory, method="decode")
-      logits = jax.lax.dynamic_index_in_dim(logits, position, 2, keepdims=False)
-      policy = self_critical._log_policy(logits, task.temperature)
-      drawn = jax.random.categorical(jax.random.fold_in(key, position), policy)
-      drawn = drawn.at[:, 0].set(policy[:, 0].argmax(-1)).astype(jnp.int32)
-      done = (tokens == EOS).any(-1)
-      tokens = tokens.at[..., position].set(jnp.where(done, PAD, drawn))
-      return tokens, (done | (drawn == EOS)).all()
+  def state(self) -> dict[str, np.ndarray]:
+    return {k: v.numpy().copy() for k, v in self.model.state_dict().items()}
 
-    @jax.jit
-    def gradient(params, features, tokens, advantages):
-      def loss(params):
-        memory = apply({"params": params}, features, method="encode_features")
-        tokens_in = jnp.pad(tokens, [(0, 0), (0, 0), (1, 0)], constant_values=SOS)[..., :-1]
-        logits = apply({"params": params}, tokens_in, memory, method="decode")
-        policy = self_critical._log_policy(logits, task.temperature)
-        chosen = jnp.take_along_axis(policy, tokens[..., None], -1)[..., 0]
-        return losses.policy_gradient(chosen, advantages, tokens != PAD)[0]
+  def greedy(self) -> torch.Tensor:
+    """Captions [B, L] of the likeliest words."""
+    self.model.eval()
+    with torch.no_grad():
+      return self.model.sample(self.features, self.cells, self.longest, greedy=True)[0]
 
-      return jax.grad(loss)(params)
+  def judge(self, captions: torch.Tensor) -> np.ndarray:
+    """CIDEr-D [B, R] of captions [B * R, L]."""
+    rows = captions.tolist()
+    each = len(rows) // len(self.features)
+    texts = [spell(row[: row.index(0)]) if 0 in row else list(map(str, row)) for row in rows]
+    scores = [self.cider.score(t, self.references[i // each]) for i, t in enumerate(texts)]
+    return np.array(scores, np.float32).reshape(-1, each)
 
-    self._word, self._gradient = word, gradient
-
-  def step(self, params, batch, key):
-    """(drawn tokens, their rewards, the gradient), and seconds of each part."""
-    task, size = self.task, self.task.decode.max_length
-    start = time.perf_counter()
-    memory = self._encode(params, batch["features"])
-    tokens = jnp.full((len(batch["features"]), task.samples + 1, size), PAD, jnp.int32)
-    draw_key = jax.random.split(key)[0]
-    for position in range(size):
-      prefix = min(-(-(position + 1) // ROUND) * ROUND, size)
-      tokens, ended = self._word(params, memory, tokens, position, draw_key, prefix)
-      if ended:
-        break
-    drawn = np.asarray(tokens)
-    drew = time.perf_counter()
-    rewards = np.zeros(drawn.shape[:2], np.float32)
-    for i, rows in enumerate(drawn):
-      for r, row in enumerate(rows):
-        texts = [self._references[i]], [spell(row[row != PAD])]
-        rewards[i, r] = cider.measure(*texts, self._frequencies).samples()["cider_d"][0]
-    judged = time.perf_counter()
-    advantages = rewards[:, 1:] - rewards[:, :1]
-    grads = self._gradient(params, batch["features"], tokens[:, 1:], advantages)
-    jax.block_until_ready(grads)
-    spent = {"draw": drew - start, "judge": judged - drew,
-             "gradient": time.perf_counter() - judged}  # fmt: skip
-    return (drawn, rewards, grads), spent
+  def step(self):
+    """(drawn captions, their rewards), and seconds of each part."""
+    marks = [time.perf_counter()]
+    mark = lambda: marks.append(time.perf_counter())
+    best = self.greedy()
+    mark()
+    self.model.train()
+    drawn, log_probs = self.model.sample(self.features, self.cells, self.longest, self.samples)
+    mark()
+    reward = self.judge(drawn)
+    advantages = torch.from_numpy(reward - self.judge(best)).flatten()
+    mark()
+    self.model.zero_grad(set_to_none=True)
+    reinforce(log_probs.gather(2, drawn[..., None])[..., 0], drawn, advantages).backward()
+    mark()
+    names = ("greedy", "draws", "CIDEr-D", "gradient")
+    return (drawn, reward), dict(zip(names, np.diff(marks).tolist()))
 
 
-def check(task, theirs, ours, params, batch) -> None:
-  """Compiles both, and compares what they draw, their rewards and their gradients."""
-  key = jax.random.key(0)
-  (drawn, rewards, grads), _ = theirs.step(params, batch, key)
-  (_, (_, metrics, _)), our_grads = ours(params, key)
-  fixed = {"params": params}
-  memory = task.model.apply(fixed, batch["features"], method="encode_features")
-  mine = task.draw(fixed, memory, jnp.asarray(batch["real"]), jax.random.split(key)[0])
-  same = (np.asarray(mine.tokens) == drawn).all(-1).mean()
-  reward = float(metrics["reward"][0] / metrics["reward"][1])
-  differences = jax.tree.map(lambda x, y: float(jnp.abs(x - y).max()), grads, our_grads)
-  apart = max(jax.tree.leaves(differences))
-  lengths = (drawn != PAD).sum(-1).mean()
-  print(f"the same captions: {same:.1%}, {lengths:.1f} tokens on average; mean reward ours"
-        f" {reward:.4f}, theirs {rewards[:, 1:].mean():.4f}; gradients differ by at most"
+def check(task, theirs, params, batch) -> None:
+  """Compares greedy captions, and what both say of the captions that they draw."""
+  def draw(params, batch):
+    memory = task.model.apply(params, batch["features"], method="encode_features")
+    return task.draw(params, memory, batch["real"], jax.random.key(0))
+
+  mine = np.asarray(jax.jit(draw)(params, batch).tokens[:, 0])
+  same = (mine == converter.as_ours(theirs.greedy().numpy())).all(-1).mean()
+  (drawn, reward), _ = theirs.step()
+  tokens = jnp.asarray(converter.as_ours(drawn.numpy())).reshape(len(reward), task.samples, -1)
+  captions = self_critical.Drawn(tokens, (tokens != PAD).sum(-1))
+  apart = np.abs(np.asarray(jax.jit(task.judged)(batch, captions)["cider_d"]) - reward).max()
+  print(f"the same greedy captions: {same:.1%}; CIDEr-D of drawn ones differs by at most"
         f" {apart:.1e}")  # fmt: skip
-  for prefix in range(ROUND, task.decode.max_length + 1, ROUND):  # all lengths compile
-    theirs._word(params, memory, jnp.asarray(drawn), prefix - 1, key, prefix)
+  words = (drawn != 0).sum(-1).double().mean()
+  print(f"theirs draws captions of {words:.1f} words, mean reward {reward.mean():.3f}")
 
 
-def spell(numbers) -> str:
-  return " ".join(map(str, numbers))
+def spell(numbers) -> list[str]:
+  """As the references write a caption: its numbers and a closing 0."""
+  return [*map(str, numbers), "0"]
 
 
 def make_references(pictures: int, vocabulary: int) -> list[list[list[int]]]:
@@ -180,16 +178,14 @@ def make_batch(references) -> dict[str, np.ndarray]:
   }
 
 
-def make_params(model, batch):
-  """Random weights whose words are as frequent as those of the references, ends after ten."""
-  tokens = jnp.zeros((1, 1, 2), jnp.int32)
-  run = lambda m: m.decode(tokens, m.encode_features(batch["features"][:1]))
-  params = nn.unbox(jax.jit(lambda k: model.init(k, method=run))(jax.random.key(0)))["params"]
-  chance = 1 / np.arange(1, model.vocabulary_size - EOS)
-  chance *= 0.9 / chance.sum()
-  bias = np.log(np.concatenate([[1e-9, 1e-9, 0.1], chance])).astype(np.float32)
-  proj = {"kernel": params["word_proj"]["kernel"] * 0.1, "bias": jnp.asarray(bias)}
-  return {**params, "word_proj": proj}
+def make_likely(model: Captioner) -> None:
+  """Words become as frequent as those of the references, and ends come after ten."""
+  proj = model.model["generator"]["proj"]
+  chance = 1 / np.arange(1, proj.out_features)
+  chance *= (1 - END_CHANCE) / chance.sum()
+  with torch.no_grad():
+    proj.weight *= 0.1
+    proj.bias.copy_(torch.from_numpy(np.log([END_CHANCE, *chance])))
 
 
 if __name__ == "__main__":

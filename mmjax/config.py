@@ -29,7 +29,7 @@ def load(path: str) -> ConfigDict:
   """
   name, _, arg = path.partition(":")
   if not Path(name).is_file():
-    files = [str(f) for f in Path("configs").glob("*/*.py") if f.name != "__init__.py"]
+    files = [str(f) for f in Path("configs").glob("*/**/*.py") if f.name != "__init__.py"]
     near = difflib.get_close_matches(name, files, 3, 0.5)
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
     raise ConfigError(f"there is no config file {name}{hint}")

@@ -15,8 +15,16 @@ from data_pipelines import pipeline
 from data_pipelines.batching import Plan
 from mmjax import config as configs
 from mmjax import (
-    experiment, features, optim, pretrained, rewarding, sharding, splits, train_state, unpaired
-)  # fmt: skip
+  experiment,
+  features,
+  optim,
+  pretrained,
+  rewarding,
+  sharding,
+  splits,
+  train_state,
+  unpaired,
+)
 from mmjax.checkpoint import CheckpointError, Checkpoints, only_trainer, read_run, write_run
 from mmjax.evaluate import Evaluator
 from mmjax.progress import Progress

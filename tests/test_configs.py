@@ -13,12 +13,12 @@ from flax import linen as nn
 from configs.tiny import tiny
 from mmjax import config as configs
 from mmjax import experiment, models, rewarding, train_state
-from mmjax.tasks import contrastive, self_critical
+from mmjax.tasks import contrastive, self_critical, unsupervised
 from mmjax.text.vocabulary import Vocabulary
 
 ROOT = pathlib.Path(__file__).parent.parent
 FILES = sorted(
-    str(p.relative_to(ROOT)) for p in ROOT.glob("configs/*/*.py") if p.name != "__init__.py"
+    str(p.relative_to(ROOT)) for p in ROOT.glob("configs/*/**/*.py") if p.name != "__init__.py"
 )
 WORDS = Vocabulary.from_words([r"\frac", "{", "}", "x", "+"])
 
@@ -55,6 +55,8 @@ def test_config(name):
 
   if hasattr(task, "judged_by"):
     task = rewarded(task)
+  if "sentences" in getattr(task, "learns_from", ()):
+    task = dataclasses.replace(task, sentences=unsupervised.sentences_of([[3, 4], [5]]))
   rows = config.data.batch
   photographs = (*config.data.canvas, 3) if config.data.texts else (32, 64, 1)
   numbers = np.shape(task.encode_texts(["x + x"])[0])[1:]  # of each token
@@ -65,6 +67,8 @@ def test_config(name):
       "length": jnp.full(rows, 8),
       "references": jnp.ones((rows, 2, 8), jnp.int32),
       "reference_length": jnp.full((rows, 2), 8),
+      "concepts": jnp.ones((rows, 3), jnp.int32),
+      "concept_scores": jnp.ones((rows, 3)),
       "record": jnp.arange(rows),
       "real": jnp.ones(rows, bool),
   }

@@ -11,6 +11,8 @@ from mmjax.decode.beam_search import NEGATIVE, Cache, Step, Words, as_words, or_
 from mmjax.decode.constraints import Constraint
 from mmjax.text.vocabulary import EOS, PAD
 
+BLOCK = 64  # words that are drawn from together
+
 
 class Sampled(NamedTuple):
   """N texts a picture.
@@ -58,12 +60,41 @@ def truncate(
   return logits
 
 
-def policy_of(
-    logits: Float[Array, "*B V"], temperature: float = 1.0
-) -> Float[Array, "*B V"]:
-  """Log-probabilities of what may be written: anything but PAD and SOS."""
+def writable(logits: Float[Array, "*B V"], temperature: float = 1.0) -> Float[Array, "*B V"]:
+  """Logits of what may be written: anything but PAD and SOS."""
   never = jnp.arange(logits.shape[-1]) < EOS
-  return jax.nn.log_softmax(jnp.where(never, NEGATIVE, logits.astype(jnp.float32) / temperature))
+  return jnp.where(never, NEGATIVE, logits.astype(jnp.float32) / temperature)
+
+
+def policy_of(logits: Float[Array, "*B V"], temperature: float = 1.0) -> Float[Array, "*B V"]:
+  """Log-probabilities of what may be written."""
+  return jax.nn.log_softmax(writable(logits, temperature))
+
+
+def draw_words(key: jax.Array, logits: Float[Array, "*B V"]) -> Int[Array, "*B"]:
+  """A word of each row, drawn with the probabilities softmax(logits).
+
+  First a block of neighbouring words is drawn, then one of its words: two random numbers a row
+  instead of one for every word, and running sums that are short, hence exact. A word whose
+  probability is 0 in float32, as where a logit is NEGATIVE, is never drawn.
+  """
+  words = logits.shape[-1]
+  logits = logits.astype(jnp.float32)
+  logits -= logits.max(-1, keepdims=True)
+  first, second = jax.random.uniform(key, (2, *logits.shape[:-1]))
+  blocks = -(-words // BLOCK)
+  weights = jnp.pad(jnp.exp(logits), [(0, 0)] * first.ndim + [(0, blocks * BLOCK - words)])
+  block = _pick(weights.reshape(*first.shape, blocks, BLOCK).sum(-1), first)
+  inside = block[..., None] * BLOCK + jnp.arange(BLOCK)
+  # Read again from the logits: to gather from the weights would store them all.
+  near = jnp.take_along_axis(logits, jnp.minimum(inside, words - 1), -1)
+  return block * BLOCK + _pick(jnp.where(inside < words, jnp.exp(near), 0), second)
+
+
+def _pick(weights: Float[Array, "*B N"], number: Float[Array, "*B"]) -> Int[Array, "*B"]:
+  """Where the running sum passes `number` of the whole, 0 <= number < 1, at a weight above 0."""
+  ends = jnp.where(weights > 0, jnp.cumsum(weights, -1), 0)
+  return (ends > number[..., None] * ends.max(-1, keepdims=True)).argmax(-1)
 
 
 def sample(
@@ -79,6 +110,7 @@ def sample(
     temperature: float = 1.0,
     top_k: int = 0,
     top_p: float = 1.0,
+    greedy: int = 0,
     constraint: Constraint | None = None,
 ) -> Sampled:
   """Draws `samples` texts of each picture, word by word.
@@ -92,6 +124,7 @@ def sample(
     max_length: L, most words of a text.
     temperature: divides the logits; 0 takes the likeliest word, so that all N texts are the same.
     top_k, top_p: see `truncate`.
+    greedy: how many of the N texts, the first ones, take the likeliest word instead.
     constraint: words that may come next; where none may, the stop may.
 
   Returns:
@@ -107,17 +140,19 @@ def sample(
 
   def advance(now: _Running) -> _Running:
     logits, cache = step(now.last, now.position + before, now.cache)
-    log_probs = jax.nn.log_softmax(logits.astype(jnp.float32))
-    choice = log_probs
+    logits = logits.astype(jnp.float32)
+    choice = logits
     if constraint is not None:
-      choice = jnp.where(or_stop(constraint.mask(now.allowed), stops), log_probs, NEGATIVE)
-    if temperature == 0:
-      token = choice.argmax(-1)
-    else:
-      choice = truncate(choice, temperature=temperature, top_k=top_k, top_p=top_p)
-      token = jax.random.categorical(jax.random.fold_in(key, now.position), choice)
+      choice = jnp.where(or_stop(constraint.mask(now.allowed), stops), logits, NEGATIVE)
+    certain = samples if temperature == 0 else greedy
+    token = choice[:, :certain].argmax(-1)
+    if certain < samples:
+      rest = truncate(choice[:, certain:], temperature=temperature, top_k=top_k, top_p=top_p)
+      drawn = draw_words(jax.random.fold_in(key, now.position), rest)
+      token = jnp.concatenate([token, drawn], 1)
     token = token.astype(jnp.int32)
-    log_prob = jnp.take_along_axis(log_probs, token[..., None], -1)[..., 0]
+    log_prob = jnp.take_along_axis(logits, token[..., None], -1)[..., 0]
+    log_prob -= jax.nn.logsumexp(logits, -1)
     done = now.done | (token[..., None] == stops).any(-1)
     token = jnp.where(done, PAD, token)
     put = lambda x, new: jax.lax.dynamic_update_slice_in_dim(x, new[..., None], now.position, 2)

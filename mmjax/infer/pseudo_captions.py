@@ -41,17 +41,21 @@ def write(workdir: Path, detections: Path, out: Path) -> int:
   """
   config = api.stored_config(workdir)
   if config.task != "rewriting" or config.unpaired.source != "concepts":
-    raise ConfigError(f"{workdir} is no run that writes sentences from concepts, as"
-                      " configs/flickr8k/unsupervised/concept_to_sentence.py makes one")  # fmt: skip
+    raise ConfigError(
+        f"{workdir} is no run that writes sentences from concepts, as"
+        " configs/flickr8k/unsupervised/concept_to_sentence.py makes one"
+    )
   found = concepts.read(detections)
   mesh = experiment.make_mesh(config)
   task, variables, _, _ = load_trained(config, workdir, None, mesh)
   shards = sharding.batch_shards(mesh)
   size = -(-config.evaluate.batch // shards) * shards
-  try:
-    numbers = [task.vocabulary.encode(read_words(row)) for row in found.values()]
-  except UnknownWordError as e:
-    raise UnknownWordError(f"{detections}: {e}; train {workdir} with these detections") from e
+  words = [read_words(row) for row in found.values()]
+  unknown = {word for row in words for word in row} - {*task.vocabulary.words}
+  if unknown:
+    raise UnknownWordError(f"{detections}: the run in {workdir} does not know {min(unknown)}; give"
+                           " the detections that it was trained with")  # fmt: skip
+  numbers = [task.vocabulary.encode(row) for row in words]
   out.parent.mkdir(parents=True, exist_ok=True)
   partial = out.with_name(out.name + ".partial")
   names, written = list(found), 0

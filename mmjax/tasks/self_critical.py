@@ -17,8 +17,7 @@ from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int
 
 from mmjax import losses
-from mmjax.decode.beam_search import NEGATIVE
-from mmjax.decode.sampling import policy_of, sample
+from mmjax.decode.sampling import policy_of, sample, writable
 from mmjax.metrics import rewards
 from mmjax.tasks import captioning
 from mmjax.text.sentence_keys import with_end
@@ -177,11 +176,7 @@ class Task(captioning.Task):
 
     def step(tokens, position, cache):
       logits, cache = call(tokens, position, cache, shared, method="step")
-      log_policy = policy_of(logits, self.temperature)
-      best = jax.nn.one_hot(log_policy.argmax(-1), logits.shape[-1], dtype=bool)
-      # All that the first row may draw is the likeliest word.
-      alone = (jnp.arange(rows) < greedy)[:, None] & ~best
-      return jnp.where(alone, NEGATIVE, log_policy), cache
+      return writable(logits, self.temperature), cache
 
     found = sample(
         step,
@@ -191,6 +186,7 @@ class Task(captioning.Task):
         start=SOS,
         stop=EOS,
         samples=rows,
+        greedy=greedy,
         max_length=self.decode.max_length,
     )
     places = jnp.arange(self.decode.max_length)

@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from mmjax.decode.beam_search import NEGATIVE
 from mmjax.decode.constraints import Banned
-from mmjax.decode.sampling import sample, truncate
+from mmjax.decode.sampling import BLOCK, draw_words, sample, truncate
 from mmjax.text.vocabulary import EOS, PAD, SOS
 from tests.decode import reference, toy
 
@@ -86,6 +87,39 @@ def test_texts_come_as_often_as_they_are_likely(options):
     for text, probability in expected.items():
       deviation = math.sqrt(SAMPLES * probability * (1 - probability))
       assert abs(counts[text] - SAMPLES * probability) < 4.5 * deviation + 2, text
+
+
+@pytest.mark.parametrize("words", [BLOCK - 1, BLOCK, 3 * BLOCK + 5])
+def test_words_of_all_blocks_come_as_often_as_they_are_likely(words):
+  draws = 50_000
+  logits = 2 * np.random.default_rng(words).normal(size=(2, words)) + 30  # the height is nothing
+  never = [0, 7, words - 1]
+  logits[:, never] = NEGATIVE
+  many = jnp.broadcast_to(jnp.asarray(logits[:, None], jnp.float32), (2, draws, words))
+  found = jax.jit(draw_words)(jax.random.key(1), many)
+  for row, drawn in zip(logits, np.asarray(found)):
+    counts = np.bincount(drawn, minlength=words)
+    assert len(counts) == words and not counts[never].any()
+    kept = np.delete(np.arange(words), never)
+    expected = draws * np.exp(row[kept] - np.logaddexp.reduce(row[kept]))
+    statistic = ((counts[kept] - expected) ** 2 / expected).sum()
+    freedom = len(kept) - 1
+    assert abs(statistic - freedom) < 4.5 * (2 * freedom) ** 0.5
+
+
+def test_a_sure_word_is_drawn_wherever_it_stands():
+  words = 2 * BLOCK + 3
+  logits = jnp.where(jnp.eye(words, dtype=bool), 0.0, NEGATIVE)
+  assert jax.jit(draw_words)(jax.random.key(0), logits).tolist() == list(range(words))
+
+
+def test_the_first_texts_may_be_greedy():
+  found, chosen = (
+      jax.device_get(draw(samples=20, **rule)(TABLES, np.ones(2, bool), jax.random.key(0)))
+      for rule in ({"greedy": 2}, {"temperature": 0.0})
+  )
+  np.testing.assert_array_equal(found.tokens[:, :2], chosen.tokens[:, :2])
+  assert (found.tokens[:, 2:] != chosen.tokens[:, 2:]).any((1, 2)).all()
 
 
 def test_the_key_decides():

@@ -8,7 +8,11 @@ import pytest
 from flax import linen as nn
 
 from mmjax.models.unsupervised_captioner import (
-    State, UnsupervisedCaptioner, Weights, advance, read_inputs
+  State,
+  UnsupervisedCaptioner,
+  Weights,
+  advance,
+  read_inputs,
 )  # fmt: skip
 from mmjax.modules import encoders
 from mmjax.modules.resnet import ResNet

@@ -194,6 +194,7 @@ def test_policy_gradient_is_that_of_all_sentences(variables):
 
   chances = np.exp(np.asarray(log_probs(params)).sum(1))
   assert np.isclose(chances.sum(), 1)
+
   def expected_loss(params):
     return -(chances[:, None] * advantages * log_probs(params)).sum() / (chances * live).sum()
 
@@ -243,10 +244,14 @@ def rates(clip=0.5):
   )
 
 
-def test_a_step_is_one_of_each_player(variables):
+@pytest.fixture(scope="module")
+def state(variables):
+  made, _ = train_state.create(make_task(), rates(), sharding.make_mesh(), seed=0)
+  return made.replace(params=variables["params"])
+
+
+def test_a_step_is_one_of_each_player(state):
   task, batch = make_task(), make_batch()
-  state, _ = train_state.create(task, rates(), sharding.make_mesh(), seed=0)
-  state = state.replace(params=variables["params"])
   key = jax.random.key(3)
   after, metrics = jax.jit(train_state.make_update(task, rates()))(state, batch, key)
   assert metrics["finite"] == (1, 1) and after.step == 1
@@ -266,15 +271,12 @@ def test_a_step_is_one_of_each_player(variables):
       lambda a, b: np.testing.assert_allclose(a, b, atol=2e-4), dict(after.params), params
   )
   jax.tree.map(np.testing.assert_array_equal, after.params["encoder"], state.params["encoder"])
-  again, _ = jax.jit(train_state.make_update(task, rates()))(state, batch, key)
-  jax.tree.map(np.testing.assert_array_equal, again, after)
 
 
-def test_noise_takes_its_sentences_from_the_batch(variables):
+def test_noise_takes_its_sentences_from_the_batch(variables, state):
   task = make_task(start="noise", concept=0.0, reconstruction=0.0, sentence=0.0, sentences=None)
   batch = {"tokens": np.array([[4, 5], [6, 0]]), "length": np.array([2, 1]),
            "record": np.arange(2), "real": np.ones(2, bool)}  # fmt: skip
-  state, _ = train_state.create(task, rates(), sharding.make_mesh(), seed=0)
   after, metrics = jax.jit(train_state.make_update(task, rates()))(state, batch, jax.random.key(0))
   assert metrics["finite"][0] == 1 and task.learns_from == ()
   same = lambda part: magnitude(jax.tree.map(
@@ -297,10 +299,10 @@ def test_wrong_settings_are_named(changes, message):
     make_task(**changes)
 
 
-def test_what_a_step_lacks_is_said(variables):
+def test_what_a_step_lacks_is_said():
   task = make_task(sentences=None)
   with pytest.raises(ValueError, match="needs sentences; see mmjax.unpaired"):
-    task.generator_loss(variables["params"], {}, make_batch(), jax.random.key(0))
+    task.real_sentences(make_batch(), jax.random.key(0))
   averaged = rates()._replace(ema=0.9)
   with pytest.raises(ConfigError, match="set accumulate to 1 and ema to 0"):
     make_task().make_update(averaged)
