@@ -34,13 +34,15 @@ class OutputError(ValueError):
 
 
 def detect(
-    used: Sequence[Detector], name: str, builder, splits: Sequence[str], output: Path, batch: int
-) -> tuple[int, int]:
+    used: Sequence[Detector], threshold: float, name: str, builder, splits: Sequence[str],
+    output: Path, batch: int,
+) -> tuple[int, int]:  # fmt: skip
   """Adds a line to `output` for each picture of the splits that it lacks.
 
   Args:
     used: detectors.
-    name: of them together, that stands in every line; lines of another one are not added to.
+    threshold: score from which on a class counts as seen.
+    name: of all that, which stands in every line; lines of another one are not added to.
     builder: of a prepared data set.
     splits: of it.
     output: the file.
@@ -61,7 +63,7 @@ def detect(
   progress = tqdm(total=all_of, initial=len(done), unit="picture", disable=None)
   with output.open("a") as lines, progress:
     for ids, pictures in _batches(builder, splits, done, batch):
-      for row in _rows(used, name, ids, pictures):
+      for row in _rows(used, threshold, name, ids, pictures):
         lines.write(json.dumps(row, ensure_ascii=False) + "\n")
         seen += len(row["objects"])
       lines.flush()
@@ -116,8 +118,9 @@ def _batches(
 
 
 def _rows(
-    used: Sequence[Detector], name: str, ids: list[str], pictures: list[np.ndarray]
-) -> list[dict]:
+    used: Sequence[Detector], threshold: float, name: str, ids: Sequence[str],
+    pictures: Sequence[np.ndarray],
+) -> list[dict]:  # fmt: skip
   """The line of each picture."""
   rows: list[dict] = [{"id": i, "detector": name, "objects": []} for i in ids]
   first = 0  # class of the detector
@@ -128,7 +131,7 @@ def _rows(
       canvas[i] = resize(picture, side, side, "bilinear")
     scores, boxes = detector.see(canvas)
     for i, picture in enumerate(pictures):
-      for n in np.flatnonzero(scores[i] >= detector.threshold):
+      for n in np.flatnonzero(scores[i] >= threshold):
         o = {"label": detector.labels[n], "score": round(float(scores[i, n]), 4),
              "class": first + int(n)}  # fmt: skip
         if boxes is not None:
@@ -154,14 +157,14 @@ def main(arguments: list[str] | None = None) -> int:
       " coco80: a detector of objects, mostly the better one")  # fmt: skip
   add("--weights", default="", metavar="PATH,...", help="of the detectors, in their order; nothing:"
       " those of a package, where there is one")  # fmt: skip
-  add("--threshold", type=float, metavar="P",
-      help="score of what counts as seen (imagenet 0.05, coco80 0.2)")  # fmt: skip
+  add("--threshold", type=float, default=0.2, metavar="P",
+      help="score of what counts as seen (%(default)s)")  # fmt: skip
   add("--output", type=Path, required=True, metavar="FILE", help="where lines are added (.jsonl)")
   add("--batch", type=int, default=16, metavar="N", help="pictures at a time (%(default)s)")
   o = parser.parse_args(arguments)
   if o.batch < 1:
     parser.error("--batch must be 1 or more")
-  if o.threshold is not None and not 0 < o.threshold < 1:
+  if not 0 < o.threshold < 1:
     parser.error("--threshold must be between 0 and 1")
   try:
     builder = datasets.load(o.data, o.data_dir or datasets.default_data_dir())
@@ -169,11 +172,9 @@ def main(arguments: list[str] | None = None) -> int:
     if len(sources) > len(names):
       raise ValueError(f"--weights={o.weights} are more than the detectors: {o.detector}")
     used = [detectors.load(n, w) for n, w in itertools.zip_longest(names, sources, fillvalue="")]
-    if o.threshold is not None:
-      used = [detector._replace(threshold=o.threshold) for detector in used]
-    name = ", ".join(f"{n} {detector.threshold:g}" for n, detector in zip(names, used))
+    name = f"{o.detector} {o.threshold:g}"
     splits = o.splits.split(",") if o.splits else list(builder.info.splits)
-    looked, seen = detect(used, name, builder, splits, o.output, o.batch)
+    looked, seen = detect(used, o.threshold, name, builder, splits, o.output, o.batch)
   except (ValueError, WeightsError, NotPreparedError, UnknownDatasetError) as e:
     print(f"detect: {e}", file=sys.stderr)
     return 2

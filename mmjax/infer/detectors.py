@@ -31,14 +31,12 @@ class Detector(NamedTuple):
   Attributes:
     labels: names of the classes.
     side: of the square that pictures are brought to, whatever their proportions.
-    threshold: score from which on a class counts as seen.
     see: pictures [B, side, side, 3] -> scores [B, N] and, where it has them, boxes [B, N, 4] (left,
       top, right, bottom; shares of the sides) of the surest object of each class.
   """
 
   labels: tuple[str, ...]
   side: int
-  threshold: float
   see: Callable[[UInt8[np.ndarray, "B S S 3"]], tuple[np.ndarray, np.ndarray | None]]
 
 
@@ -80,7 +78,7 @@ def imagenet(source: str) -> Detector:
     return jax.nn.softmax(apply(variables, pictures, method="logits")) @ member
 
   see = lambda pictures: (np.asarray(scores(variables, pictures)), None)
-  return Detector(words, encoder.picture_size, 0.05, see)
+  return Detector(words, encoder.picture_size, see)
 
 
 def coco80(source: str) -> Detector:
@@ -117,7 +115,7 @@ def coco80(source: str) -> Detector:
     return np.asarray(scores), np.asarray(boxes)
 
   labels = tuple(" ".join(label.split()) for label in COCO.split(","))
-  return Detector(labels, side, 0.2, see)
+  return Detector(labels, side, see)
 
 
 def _resized(model: graph_model.GraphModel, cells: int) -> graph_model.GraphModel:

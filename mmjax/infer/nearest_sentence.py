@@ -104,10 +104,10 @@ def main(arguments: list[str] | None = None) -> int:
   add("--corpus", type=Path, required=True, metavar="PATH", help="sentences, see mmjax.text.corpus")
   add("--language", choices=captions.LANGUAGES, default="en", help="of the corpus (%(default)s)")
   add("--min_words", type=int, default=8, metavar="N", help="of a sentence (%(default)s)")
-  add("--max_words", type=int, default=11, metavar="N", help="of a sentence (%(default)s)")
-  add("--unseen", type=float, default=0.2, metavar="W",
+  add("--max_words", type=int, default=12, metavar="N", help="of a sentence (%(default)s)")
+  add("--unseen", type=float, default=0.03, metavar="W",
       help="cost of a concept that was not seen (%(default)s)")  # fmt: skip
-  add("--common", type=float, default=0.1, metavar="W",
+  add("--common", type=float, default=0.3, metavar="W",
       help="weight of common words (%(default)s)")  # fmt: skip
   add("--output", type=Path, required=True, metavar="FILE", help="where to write (.jsonl)")
   o = parser.parse_args(arguments)

@@ -39,6 +39,15 @@ def test_two_classes_with_one_word(tmp_path):
   assert concepts.read(path) == {"a": [Concept("cup", 0.2, 41), Concept("bear", 0.3, 77)]}
 
 
+def test_chinese_words(tmp_path):
+  """Of concepts that have one Chinese word, the surer one counts."""
+  objects = [seen("tennis racket", 0.4, 38), seen("mitten", 0.5, 90), seen("glove", 0.3, 35)]
+  path = write(tmp_path / "d", {"id": "a", "objects": objects})
+  assert concepts.read(path, "zh") == {"a": [Concept("球拍", 0.4, 38), Concept("手套", 0.5, 90)]}
+  with pytest.raises(ValueError, match="no language 'de'"):
+    concepts.read(path, "de")
+
+
 GOOD = '{"id": "1", "objects": []}\n'
 
 
