@@ -238,11 +238,14 @@ class _Loop:
     self._ids = split.index.ids
     parameters = sum(x.size for x in jax.tree.leaves(state.params))
     shapes = ", ".join(f"{b.height}x{b.width}/{b.length}" for b in self._plan.buckets)
+    blind = split.records.blind
+    what = "sentences of the corpus" if blind else f"pictures of {self._config.data.name}"
+    why = "without a concept" if blind else "that the model cannot write"
     self.progress.say(
         f"{self._config.model.name}: {parameters:,} parameters; {len(self._plan.records):,}"
-        f" pictures of {self._config.data.name}/{split.name}"
+        f" {what}/{split.name}"
         f" ({len(self._plan.dropped) - split.unwritable} over the size limits dropped"
-        + (f", {split.unwritable} that the model cannot write" if split.unwritable else "")
+        + (f", {split.unwritable} {why}" if split.unwritable else "")
         + ");"
         f" {self._config.train.epochs} epochs, {len(self._plan):,} steps\n"
         f"buckets (height x width / tokens; each compiles when it first comes): {shapes};"
