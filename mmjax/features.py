@@ -62,7 +62,7 @@ def of_judge(
   """
   side = judge.model.picture_size
   resize = Resize("crop", (side, side), side, "bicubic")
-  about = dataclasses.astuple(resize), []  # the rest its weights tell
+  about: Any = dataclasses.astuple(resize), []  # the rest its weights tell
   options = dataclasses.replace(options, resize=resize)
   return _kept(config, split, judge.model, judge.variables, options, about)
 

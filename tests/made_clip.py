@@ -19,7 +19,7 @@ def write_clip(shared: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
   features = state["text_projection"].shape[1]
   head = {"0.weight": (features, 64), "2.weight": (2, features)}
   tuned = {f"clip_model.{name}": array for name, array in state.items()}
-  made = lambda shape: rng.normal(size=shape).astype(np.float32)
+  made = lambda shape: rng.normal(0, 0.2, shape).astype(np.float32)
   tuned |= {f"grammar_score_head.{name}": made(shape) for name, shape in head.items()}
   np.savez(folder / "tuned.npz", **tuned)
   return folder

@@ -3,17 +3,26 @@
 import json
 
 import captions_set
+import jax
+import numpy as np
 import pytest
 
-from configs.flickr8k import clip, clip_reward_cider, clip_reward_mle
+from configs.flickr8k import clip, clip_grammar, clip_reward_cider, clip_reward_mle
 from configs.tiny import tiny
-from data_pipelines import datasets
-from mmjax import api
+from data_pipelines import datasets, pipeline
+from mmjax import api, experiment, rewarding, splits
 from mmjax import config as configs
+from mmjax.checkpoint import read_run
 from mmjax.config import ConfigError
+from mmjax.convert import word_clip
 from mmjax.infer import judge
+from mmjax.infer.embed import Embedder, square
+from mmjax.metrics import clipscore
 from mmjax.modules import encoders
 from mmjax.modules.resnet import ResNet
+from mmjax.tasks.self_critical import Drawn
+from mmjax.text.vocabulary import EOS, PAD, Vocabulary
+from tests.made_clip import write_clip
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +37,8 @@ def small(tmp_path_factory):
   def make(config):
     c = tiny(config)
     c.encoder_from = ""
-    c.model.encoder_name = "small"
+    if "encoder_name" in c.model:
+      c.model.encoder_name = "small"
     c.data.name, c.data.dir = "captioned", str(folder)
     c.data.min_count = 1
     c.data.canvas = (32, 48)
@@ -129,3 +139,99 @@ def test_wrong_settings_are_named(small, runs, tmp_path, changes, message):
 def test_a_captioner_is_no_judge(small, runs, tmp_path):
   with pytest.raises(ConfigError, match="is a run of the task captioning, not of contrastive"):
     api.train(rewarded(small, runs, **{"reward.judge": str(runs / "mle")}), tmp_path / "w")
+
+
+@pytest.fixture(scope="module")
+def published(shared, tmp_path_factory):
+  """A folder of small published CLIPs."""
+  return write_clip(shared, tmp_path_factory.mktemp("published"))
+
+
+def by_published(small, judge, **changes):
+  weights = {"cider_d": 0.0, "clip_s": 2.0, "ref_clip_s": 1.0, "grammar": 1.0}
+  weights = {f"reward.weights.{name}": weight for name, weight in weights.items()}
+  config = small(clip_reward_cider.get_config())
+  return configs.override(config, weights | {"reward.judge": str(judge)} | changes)
+
+
+@pytest.mark.parametrize("prompt", [True, False])
+def test_a_published_judge_gives_the_scores_of_that_clip(small, published, prompt):
+  """Against CLIPScore of the written captions, by the network as it was converted."""
+  config = by_published(small, published / "tuned.npz", **{"reward.prompt": prompt})
+  builder, mesh = splits.open_dataset(config), experiment.make_mesh(config)
+  vocabulary = splits.vocabulary_of(config, builder)
+  task = experiment.make_task(config, vocabulary)
+  split = splits.load_split(config, builder, "train", task)
+  task = rewarding.attach(config, task, split, mesh)
+  assert "encoder" not in task.judge.variables["params"]
+  plan = split.plan(experiment.data_options(config, mesh, train=False), train=False)
+  batch = next(pipeline.batches(plan, split.records, split.tokens))
+  said = ["a dog runs", "grass", "over the green cat"]
+  tokens = np.full((len(batch["real"]), len(said), 6), PAD, np.int32)
+  for row, text in zip(tokens.swapaxes(0, 1), said):
+    words = [*vocabulary.encode(text.split()), EOS]
+    row[:, : len(words)] = words
+  drawn = Drawn(tokens, (tokens != PAD).sum(-1))
+  values = jax.device_get(jax.jit(task.judged)(batch, drawn))
+
+  embedder = Embedder(published / "plain.npz", published / "merges.txt")
+  side, read = embedder.side, embedder.captions
+  if not prompt:
+    without = embedder._tokenizer
+    read = lambda texts: np.asarray(
+        embedder._text(embedder._variables, without.rows(texts, 40)))
+  for i in range(4):
+    record = int(batch["record"][i])
+    pixels = square(split.records.picture(record), side)[None]
+    picture = np.asarray(embedder._image(embedder._variables, pixels))[0]
+    references = read([" ".join(vocabulary.decode(words)) for words in split.tokens[record]])
+    for j, caption in enumerate(read(said)):
+      expected = clipscore.scores(picture, caption, references)
+      assert values["clip_s"][i, j] == pytest.approx(expected["clipscore"], abs=2e-3)
+      assert values["ref_clip_s"][i, j] == pytest.approx(
+          expected["refclipscore_reward"], abs=2e-3)
+  assert np.ptp(values["clip_s"]) > 0.05 and np.ptp(values["grammar"]) > 0.05
+
+
+def test_a_published_judge_reaches_the_loop(small, published, tmp_path):
+  api.train(by_published(small, published / "tuned.npz"), tmp_path / "w")
+  rows = map(json.loads, (tmp_path / "w" / "metrics.jsonl").read_text().splitlines())
+  first = next(row for row in rows if "train/reward" in row)
+  parts = (2 * first["train/reward_clip_s"] + first["train/reward_ref_clip_s"]
+           + first["train/reward_grammar"])  # fmt: skip
+  assert first["train/reward"] == pytest.approx(parts, rel=1e-4)
+
+
+def test_tuning_a_published_clip(small, published, tmp_path):
+  sizes = {"features": 32, "picture_size": 32, "image_width": 64, "image_layers": 2, "patch": 8,
+           "text_words": 516, "text_layers": 2, "text_length": 40}  # fmt: skip
+  changes = {f"model.{name}": size for name, size in sizes.items()}
+  changes |= {"data.canvas": (32, 32), "init_from": str(published / "plain.npz")}
+  config = configs.override(small(clip_grammar.get_config()), changes)
+  scores = api.train(config, tmp_path / "tuned")
+  assert {"recall_mean", "grammar_sound", "grammar_shuffle"} <= scores.keys()
+  vocabulary = splits.vocabulary_of(config, splits.open_dataset(config))
+  start = word_clip.read(published / "plain.npz", vocabulary)
+  given = by_published(small, tmp_path / "tuned")
+  judge = rewarding.load_judge(given, vocabulary, experiment.make_mesh(config))
+  assert judge.model.prompt and not config.model.prompt
+  params = judge.variables["params"]
+  jax.tree.map(np.testing.assert_array_equal, params["encoder"], start["params"]["encoder"])
+  for name in ("textual", "text_proj"):
+    moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), params[name], start["params"][name])
+    assert max(jax.tree.leaves(moved)) > 1e-5
+  table, room = start["constants"]["pieces"], config.model.pieces
+  ours = judge.variables["constants"]["pieces"]
+  assert ours.shape[1] == room and (ours[:, : table.shape[1]] == table).all()
+  assert read_run(tmp_path / "tuned")["config"]["model"]["name"] == "word_clip"
+
+
+def test_a_published_judge_must_have_what_it_is_asked_for(small, published, tmp_path):
+  for judge, changes, message in (
+      ("plain.npz", {}, "plain.npz has no head for grammar: train one with configs/flickr8k"),
+      ("tuned.npz", {"data.language": "zh"}, "reads English, config.data.language is 'zh'"),
+      ("none.npz", {}, "none.npz'; give the workdir of a run"),
+  ):
+    config = by_published(small, published / judge, **changes)
+    with pytest.raises(ConfigError, match=message):
+      rewarding.load_judge(config, Vocabulary.from_words(["dog"]), experiment.make_mesh(config))

@@ -82,7 +82,8 @@ def pieces_of(vocabulary: Vocabulary, tokenizer: Tokenizer) -> Int[np.ndarray, "
   `<unk>` is read as `unk`, as the code of Cho et al. has it.
   """
   words = [word if word != UNKNOWN else "unk" for word in vocabulary.words]
-  numbers = [[] for _ in SPECIALS] + [tokenizer.encode(w) for w in (*words, *PROMPT.split())]
+  numbers: list[list[int]] = [[] for _ in SPECIALS]
+  numbers += [tokenizer.encode(w) for w in (*words, *PROMPT.split())]
   table = np.full((len(numbers), max(map(len, numbers))), NOTHING, np.int32)
   for row, pieces in zip(table, numbers):
     row[: len(pieces)] = pieces

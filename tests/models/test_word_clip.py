@@ -73,7 +73,7 @@ def test_vectors_are_those_of_the_network(folder, given):
   head = [a for n, a in sorted(read_arrays(folder / "tuned.npz").items()) if "grammar" in n]
   states = model.apply(variables, rows, method=lambda m, x: m.textual(x))
   expected = np.maximum(np.asarray(states) @ head[0].T, 0) @ head[1].T
-  np.testing.assert_allclose(read.grammar.reshape(6, 2), expected, atol=1e-5)
+  np.testing.assert_allclose(read.grammar.reshape(6, 2), expected, rtol=1e-5, atol=1e-5)
   assert np.abs(expected[:, 1] - expected[:, 0]).max() > 1e-2
 
 

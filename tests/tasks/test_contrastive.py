@@ -82,6 +82,33 @@ def test_learns_who_belongs_together_and_what_is_damaged(state, batch):
   assert told["grammar_sound"][1] == ROWS - 1
 
 
+def test_a_published_clip_learns_while_its_encoder_is_frozen(batch):
+  model = models.build(
+      "word_clip", len(WORDS), features=16, picture_size=16, image_width=64, image_layers=1,
+      patch=8, text_words=20, text_width=64, text_layers=1, text_length=12, pieces=2,
+  )  # fmt: skip
+  task = contrastive.Task(model, WORDS, grammar=1.0)
+  variables = dict(nn.unbox(jax.jit(task.init)(jax.random.key(0))))
+  table = np.arange(2 * len(WORDS) + 6).reshape(-1, 2) % 18
+  table[::2, 1] = -1  # every other word is one piece
+  rule = optax.scale_by_adam()
+  rates = train_state.Rates(rule, lambda step: jnp.float32(2e-3), factors=(("^encoder/", 0.0),))
+  params, zero = variables["params"], jnp.int32(0)
+  model_state = {"constants": {"pieces": jnp.asarray(table, jnp.int32)}}
+  state = train_state.TrainState(
+      zero, params, model_state, rule.init(params), None, train_state.new_plateau())  # fmt: skip
+  pictures = np.random.default_rng(1).normal(size=(ROWS, 1, 1, 16)).astype(np.float16)
+  update = jax.jit(train_state.make_update(task, rates))
+  means = []
+  for _ in range(40):
+    state, metrics = update(state, batch | {"features": pictures}, jax.random.key(0))
+    means.append({k: float(s / max(w, 1)) for k, (s, w) in jax.device_get(metrics).items()})
+  assert means[0]["contrastive"] > 1 and means[-1]["contrastive"] < 0.3
+  assert np.mean([m["grammar"] for m in means[-10:]]) < 0.8 * means[0]["grammar"]
+  jax.tree.map(np.testing.assert_array_equal, state.params["encoder"], params["encoder"])
+  np.testing.assert_array_equal(state.model_state["constants"]["pieces"], table)
+
+
 def test_without_grammar_nothing_is_damaged(state, batch):
   plain = contrastive.Task(MODEL, WORDS)
   total, (weight, metrics, _) = jax.jit(plain.loss)(state.params, {}, batch, jax.random.key(0))
