@@ -122,9 +122,11 @@ class Theano:
                     np.max)  # fmt: skip
     return x
 
-  def gru(self, gates, candidate, h):
+  @staticmethod
+  def gru(gates, outside, inside, h):
+    """`inside` is what the candidate multiplies by r."""
     r, u = np.split(sigmoid(gates), 2)
-    return u * h + (1 - u) * np.tanh(candidate(r))
+    return u * h + (1 - u) * np.tanh(outside + r * inside)
 
   def logits(self, features, words):
     """[T, V], of the word after each of `words`; -1 starts a text."""
@@ -135,16 +137,15 @@ class Theano:
     cells = np.einsum("chw,ac->hwa", features, d["Wc_att"][:, :, 0, 0]) + d["b_att"]
     for word in words:
       x = np.zeros(EMBEDDING) if word < 0 else self.a["Wemb_dec"][word]
-      old = h
-      h1 = self.gru(x @ d["W"] + d["b"] + old @ d["U"],
-                    lambda r: r * (old @ d["Ux"]) + x @ d["Wx"] + d["bx"], old)  # fmt: skip
+      h1 = self.gru(x @ d["W"] + d["b"] + h @ d["U"], x @ d["Wx"] + d["bx"], h @ d["Ux"], h)
       covered = self.convolution(past[None], "decoder_conv_Q").transpose(1, 2, 0) @ d["conv_Uf"]
-      scores = np.tanh(cells + h1 @ d["W_comb_att"] + covered + d["conv_b"]) @ d["U_att"] + d["c_tt"]
+      scores = np.tanh(cells + h1 @ d["W_comb_att"] + covered + d["conv_b"]) @ d["U_att"]
+      scores = scores + d["c_tt"]
       weights = np.exp(scores[..., 0]) / np.exp(scores).sum()
       past = past + weights
       found = (features * weights).sum((1, 2))
-      h = self.gru(h1 @ d["U_nl"] + d["b_nl"] + found @ d["Wc"],
-                   lambda r: r * (h1 @ d["Ux_nl"] + d["bx_nl"]) + found @ d["Wcx"], h1)  # fmt: skip
+      gates = h1 @ d["U_nl"] + d["b_nl"] + found @ d["Wc"]
+      h = self.gru(gates, found @ d["Wcx"], h1 @ d["Ux_nl"] + d["bx_nl"], h1)
       x = affine("ff_logit_gru", h) + affine("ff_logit_prev", x) + affine("ff_logit_ctx", found)
       out.append(affine("ff_logit", x.reshape(-1, 2).max(1) * KEPT))
     return np.stack(out)
@@ -184,7 +185,7 @@ def test_each_missing_weight_is_named():
 @pytest.mark.parametrize("encoder", ["densenet", "vgg"])
 def test_an_additional_weight_and_a_wrong_shape_are_named(encoder):
   arrays = archive(encoder)
-  with pytest.raises(WeightsError, match="1 weights have no place.*decoder_V"):
+  with pytest.raises(WeightsError, match=r"1 weights have no place.*decoder_V"):
     wap.convert(arrays | {"decoder_V": np.zeros(3)})
   with pytest.raises(WeightsError, match=r"ff_logit_b has the shape \(7, 1\)"):
     wap.convert(arrays | {"ff_logit_b": arrays["ff_logit_b"][:, None]})
@@ -193,7 +194,7 @@ def test_an_additional_weight_and_a_wrong_shape_are_named(encoder):
 def test_archives_that_are_not_joined_and_other_networks_are_refused():
   arrays = archive("vgg")
   alone = {k: v for k, v in arrays.items() if "bn_mean" not in k and "bn_var" not in k}
-  with pytest.raises(WeightsError, match="bn_params.npz"):
+  with pytest.raises(WeightsError, match=r"bn_params\.npz"):
     wap.convert(alone)
   with pytest.raises(WeightsError, match="neither dense_b0_l0 nor conv_b0_l0"):
     wap.convert({k: v for k, v in arrays.items() if not re.fullmatch(r"conv_b.*", k)}

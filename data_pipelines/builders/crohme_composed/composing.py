@@ -1,7 +1,7 @@
 """Which pictures are composed, and each of them."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -29,7 +29,7 @@ class Item(NamedTuple):
 
 
 def items(
-    records: dict[str, Sequence[source.Record]], directory: str, count: int, seed: int
+    records: Mapping[str, Sequence[source.Record]], directory: str, count: int, seed: int
 ) -> list[Item]:
   """What `count` pictures are composed from, in an order that tells nothing.
 

@@ -38,13 +38,12 @@ see data_pipelines/builders/crohme_composed/README.md."""
     self._composed, self._sample, self._seed = composed, sample, seed
     super().__init__(**of_supplied)
 
-  def _splits(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Sequence]:
+  def _splits(self, dl_manager: tfds.download.DownloadManager) -> dict[str, list]:
     splits = super()._splits(dl_manager)
     directory = str(dl_manager.manual_dir)
     items = composing.items(splits, directory, self._composed + self._sample, self._seed)
     self.info.metadata.update(composed=self._composed, seed=self._seed)
-    own = [i for i in items[: self._composed]]
-    train = [*splits.pop("train"), *own]
+    train = [*splits.pop("train"), *items[: self._composed]]
     return {"train": train, "composed": items[self._composed :], **splits}
 
   def _generate_examples(

@@ -45,8 +45,10 @@ class Grammar:
   """For each kind of row, which item follows which, as often as in the formulas given."""
 
   def __init__(self, formulas: Sequence[Row]):
-    self._next = collections.defaultdict(collections.Counter)
-    self._all = collections.defaultdict(collections.Counter)
+    self._next: dict[tuple[str, str], collections.Counter] = collections.defaultdict(
+        collections.Counter
+    )
+    self._all: dict[str, collections.Counter] = collections.defaultdict(collections.Counter)
     for row in formulas:
       self._count(row, "line")
     self._tables: dict = {}

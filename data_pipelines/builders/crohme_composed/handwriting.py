@@ -7,6 +7,7 @@ another as the caption says.
 """
 
 import collections
+import itertools
 import json
 import lzma
 import pathlib
@@ -35,6 +36,7 @@ FILE = "strokes/train.jsonl.xz"
 LABELS = {
     "<": r"\lt", ">": r"\gt", "'": r"\prime", r"\cdot": ".", r"\cdots": r"\ldots", r"\frac": "-",
 }
+MANY = "MathBrush"  # a sub-corpus that names one writer for all
 DOTS = 3  # symbols `.` that some files have for one row of dots
 FLAT = 0.35  # of a fraction's height may what is above it reach below its bar, and the reverse
 
@@ -91,8 +93,8 @@ def _record(line: str, where: str) -> dict:
 
 def _writer(record: dict) -> str:
   """Who wrote it; where a sub-corpus names one writer for all, the sitting that the id names."""
-  return f"{record['source']} {record['writer']} {record['id'].rpartition('-')[0]}" if (
-      record["source"] == "MathBrush") else f"{record['source']} {record['writer']}"
+  source, name = record["source"], record["writer"]
+  return f"{source} {record['id'].rpartition('-')[0] if source == MANY else name}"
 
 
 def _match(record: dict, tokens: Sequence[str]) -> Written | None:
@@ -122,8 +124,9 @@ def _match(record: dict, tokens: Sequence[str]) -> Written | None:
     cost = ((there[own][:, None] - here[found][None]) ** 2).sum(-1)
     for i, j in zip(*linear_sum_assignment(cost)):
       strokes[wanted[own[i]]] = symbols[found[j]][1]
-  found_boxes = {sign: box(own) for sign, own in strokes.items()}
-  return Written(record["id"], record["writer"], row, strokes) if _stands(row, found_boxes) else None
+  if not _stands(row, {sign: box(own) for sign, own in strokes.items()}):
+    return None
+  return Written(record["id"], record["writer"], row, strokes)
 
 
 def _with_dots(symbols: list[tuple[str, Strokes]], wanted: int) -> list[tuple[str, Strokes]]:
@@ -161,6 +164,11 @@ def _set_row(row: Row, x: float, y: float, size: float, places: dict) -> tuple[f
   return x, top, bottom
 
 
+def _extent(row: Row, size: float) -> tuple[float, float, float]:
+  """Width, top and bottom of a row on the line 0."""
+  return _set_row(row, 0.0, 0.0, size, {})
+
+
 def _set_item(item: Item, x: float, y: float, size: float, places: dict):
   if isinstance(item, Sign):
     width = size * (2 if item.token in rows.FUNCTIONS | {r"\lim"} else 1)
@@ -179,18 +187,15 @@ def _set_item(item: Item, x: float, y: float, size: float, places: dict):
     places[item.sign] = ((x + right) / 2, y)
     return right, top, bottom
   if isinstance(item, Fraction):
-    edges = []
-    for inner, sign in ((item.above, -1), (item.below, 1)):
-      right, high, low = _set_row(inner, x, 0.0, size, places)
-      edges.append((right - x, high, low))
-    width = max(w for w, _, _ in edges)
-    for inner, (w, high, low), down in (
-        (item.above, edges[0], y - edges[0][2] - size / 4),
-        (item.below, edges[1], y - edges[1][1] + size / 4),
-    ):
-      _set_row(inner, x + (width - w) / 2, down, size, places)
+    widths, tops, bottoms = zip(
+        *(_extent(inner, size) for inner in (item.above, item.below))
+    )
+    width = max(widths)
+    above, below = y - size / 4 - bottoms[0], y + size / 4 - tops[1]
+    _set_row(item.above, x + (width - widths[0]) / 2, above, size, places)
+    _set_row(item.below, x + (width - widths[1]) / 2, below, size, places)
     places[item.bar] = (x + width / 2, y)
-    return x + width, y - edges[0][2] - size / 4 + edges[0][1], y + edges[1][2] - edges[1][1]
+    return x + width, above + tops[0], below + bottoms[1]
   right, top, bottom = _set_item(item.base, x, y, size, places)
   end = right
   for script, down in ((item.sup, top), (item.sub, bottom)):
@@ -225,7 +230,7 @@ def _stands(row: Row, boxes: Mapping[Sign, Float[np.ndarray, "4"]]) -> bool:
     base = item.base if isinstance(item, Scripts) else item
     own = union([boxes[s] for s in rows.signs_of(base)])
     middles.append((own[0] + own[2]) / 2)
-  return all(a < b for a, b in zip(middles, middles[1:]))
+  return all(a < b for a, b in itertools.pairwise(middles))
 
 
 def _item_stands(item: Item, boxes: Mapping[Sign, Float[np.ndarray, "4"]]) -> bool:
@@ -238,21 +243,23 @@ def _item_stands(item: Item, boxes: Mapping[Sign, Float[np.ndarray, "4"]]) -> bo
     return inside and _stands(item.body, boxes)
   if isinstance(item, Root):
     sign, body = boxes[item.sign], box_of(item.body, boxes)
-    inside = (sign[:2] < middle(body)).all() and (middle(body) < sign[2:] + (body[2:] - body[:2])).all()
-    fits = inside and body[3] - body[1] < 1.5 * (sign[3] - sign[1])
+    at, reach = middle(body), body[2:] - body[:2]
+    inside = (sign[:2] < at).all() and (at < sign[2:] + reach).all()
+    fits = inside and reach[1] < 1.5 * (sign[3] - sign[1])
     return bool(fits) and _stands(item.body, boxes) and _stands(item.index, boxes)
   if isinstance(item, Fraction):
     bar, above, below = boxes[item.bar], box_of(item.above, boxes), box_of(item.below, boxes)
     line, slack = middle(bar)[1], FLAT * (below[3] - above[1])
-    between = above[3] - slack < line < below[1] + slack and middle(above)[1] < line < middle(below)[1]
+    between = above[3] - slack < line < below[1] + slack
+    between &= middle(above)[1] < line < middle(below)[1]
     over = all(bar[0] < middle(b)[0] < bar[2] for b in (above, below))
     return bool(between and over) and _stands(item.above, boxes) and _stands(item.below, boxes)
   base = union([boxes[s] for s in rows.signs_of(item.base)])
-  for script, sign in ((item.sub, 1), (item.sup, -1)):
+  for script, down in ((item.sub, 1), (item.sup, -1)):
     if not script:
       continue
     own = box_of(script, boxes)
-    if sign * (middle(own)[1] - middle(base)[1]) <= 0 or not _stands(script, boxes):
+    if down * (middle(own)[1] - middle(base)[1]) <= 0 or not _stands(script, boxes):
       return False
     limits = isinstance(item.base, Sign) and item.base.token in rows.WITH_LIMITS
     if not limits and middle(own)[0] < middle(base)[0]:

@@ -17,7 +17,8 @@ from data_pipelines.builders.crohme_composed.library import (
 from data_pipelines.builders.crohme_composed.rows import Fence, Fraction, Item, Root, Row, Sign
 
 CANDIDATES = 12  # fences, roots and limits to choose the best fitting of
-TIGHTEST = -0.05  # sizes between neighbours: what is tighter was so for its own two symbols
+MISFIT = 0.6  # sum of logarithms of the stretches: others' samples are tried above it
+TIGHTEST = -0.02  # sizes between neighbours: what is tighter was so for its own two symbols
 SPREAD = 0.22  # of the quantiles of spaces in one formula around that of the formula
 SCALE, TURN = 0.05, 0.025  # standard deviations, of a symbol: a share, radians
 SMALLEST = 0.22  # of scripts in scripts, in sizes of the formula
@@ -69,8 +70,13 @@ class Hand:
       self._writers[token] = one
     return of_writers[self._writers[token]]
 
+  def everyones(self, token: str) -> list[Piece]:
+    """Samples of a symbol, of any one writer."""
+    of_writers = self.library.pieces[token]
+    return of_writers[self.one(list(of_writers))]
+
   def one(self, items: Sequence):
-    return items[self.rng.integers(len(items))]
+    return items[int(self.rng.integers(len(items)))]
 
   def gap(self, left: str, right: str) -> float:
     """A space between neighbours of two kinds, in sizes."""
@@ -150,7 +156,9 @@ def _script(
 
 def _fence(item: Fence, size: float, hand: Hand) -> Block:
   body = _row(item.body, size, hand)
-  opening, closing = (_held(s, body, size, hand, (False, True)) for s in (item.opening, item.closing))
+  opening, closing = (
+      _held(sign, body, size, hand, (False, True)) for sign in (item.opening, item.closing)
+  )
   first = hand.gap("opening", rows.kind(item.body[0])) * size
   last = hand.gap(rows.kind(item.body[-1]), "closing") * size
   return joined([
@@ -164,8 +172,6 @@ def _held(
     sign: Sign, body: Block, size: float, hand: Hand, stretched: tuple[bool, bool]
 ) -> Block:
   """A sample that held something as large as the body, stretched (x, y) to hold the body itself."""
-  pieces = hand.pieces(sign.token)
-  chosen = [hand.one(pieces) for _ in range(CANDIDATES)]
   wanted = np.array([body.width, body.bottom - body.top]) / size
   axes = np.array(stretched)
 
@@ -175,7 +181,9 @@ def _held(
     had = piece.held[2:] - piece.held[:2]
     return float((np.abs(np.log(np.maximum(had, 0.05) / np.maximum(wanted, 0.05))) * axes).sum())
 
-  piece = min(chosen, key=misfit)
+  piece = min((hand.one(hand.pieces(sign.token)) for _ in range(CANDIDATES)), key=misfit)
+  if misfit(piece) > MISFIT:
+    piece = min((hand.one(hand.everyones(sign.token)) for _ in range(3 * CANDIDATES)), key=misfit)
   strokes = hand.shaken(piece.strokes)
   if piece.held is None:
     return Block([s * size for s in strokes])

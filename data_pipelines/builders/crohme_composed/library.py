@@ -5,22 +5,31 @@ large and how far off its line its writer made it.
 """
 
 import collections
-import functools
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import Float
 
-from data_pipelines.builders.crohme_composed import handwriting, lines, rows
+from data_pipelines.builders.crohme_composed import lines, rows
 from data_pipelines.builders.crohme_composed.handwriting import Strokes, Written, box, box_of, union
 from data_pipelines.builders.crohme_composed.lines import Line
-from data_pipelines.builders.crohme_composed.rows import Fence, Fraction, Item, Root, Row, Scripts, Sign
+from data_pipelines.builders.crohme_composed.rows import (
+    Fence,
+    Fraction,
+    Item,
+    Root,
+    Row,
+    Sign,
+)
+
+Rule = TypeVar("Rule")
 
 TALLEST = 6.0  # sizes; what is larger was matched or fitted wrongly
 LOW = frozenset("aceimnorsuvwxz") | {r"\alpha", r"\pi", r"\sigma", r"\infty"}
 DEEP = frozenset("gjpqy") | {r"\gamma", r"\mu", r"\beta", r"\phi"}
-USUAL = (0.04, 0.96)  # quantiles of sizes and places that are kept
+USUAL = (0.06, 0.95)  # quantiles of sizes and places that are kept
 OVERLAP = 0.3  # sizes that a limit above or below may reach beside its symbol
 FEW = 8  # examples that a rule of its own takes
 
@@ -116,9 +125,13 @@ class _Maker:
 
   def library(self) -> Library:
     gaps = {kinds: np.sort(found) for kinds, found in self.gaps.items()}
-    scripts = {place: _usual(rules) for place, rules in self.scripts.items()}
+    scripts = {
+        place: _usual(rules, lambda r: (r.size, r.down, r.across))
+        for place, rules in self.scripts.items()
+    }
+    fractions = _usual(self.fractions, lambda r: (*r.sizes, *r.gaps, r.wider, r.bar_at))
     pieces = {token: dict(of_writers) for token, of_writers in self.pieces.items()}
-    return Library(pieces, gaps, scripts, self.fractions, self.indices,
+    return Library(pieces, gaps, scripts, fractions, self.indices,
                    dict(self.writers))
 
   def row(self, row: Row, formula: Written, boxes, known: Mapping[int, Line]) -> None:
@@ -129,7 +142,7 @@ class _Maker:
     for item in row:
       self._item(item, line, formula, boxes, known)
     if line.sure:
-      for a, b in zip(row, row[1:]):
+      for a, b in itertools.pairwise(row):
         left, right = (union([boxes[s] for s in rows.signs_of(i)]) for i in (a, b))
         self.gaps[rows.kind(a), rows.kind(b)].append((right[0] - left[2]) / line.size)
 
@@ -190,12 +203,13 @@ class _Maker:
         bar=_piece(item.bar, line, formula, None)))
 
 
-def _usual(rules: list[ScriptRule]) -> list[ScriptRule]:
-  """The rules without those of an extreme size or place, which were matched or fitted wrongly."""
-  kept = np.ones(len(rules), bool)
-  for values in ([r.size for r in rules], [r.down for r in rules], [r.across for r in rules]):
-    low, high = np.quantile(values, USUAL)
-    kept &= (np.array(values) >= low) & (np.array(values) <= high)
+def _usual(rules: list[Rule], measures: Callable[[Rule], tuple[float, ...]]) -> list[Rule]:
+  """The rules without those that are extreme in a measure, being matched or fitted wrongly."""
+  if not rules:
+    return []
+  values = np.array([measures(rule) for rule in rules])
+  low, high = np.quantile(values, USUAL, axis=0)
+  kept = ((values >= low) & (values <= high)).all(1)
   return [rule for rule, keep in zip(rules, kept) if keep]
 
 

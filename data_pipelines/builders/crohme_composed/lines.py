@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 
 from data_pipelines.builders.crohme_composed import rows
 from data_pipelines.builders.crohme_composed.handwriting import Written, box, union
-from data_pipelines.builders.crohme_composed.rows import Fraction, Row, Scripts, Sign
+from data_pipelines.builders.crohme_composed.rows import Fraction, Row, Scripts
 
 GREEK = frozenset((
     r"\alpha", r"\beta", r"\gamma", r"\theta", r"\pi", r"\phi", r"\mu", r"\sigma", r"\lambda"))
@@ -44,7 +44,7 @@ def all_rows(row: Row) -> Iterator[Row]:
 
 
 def fit(written: Sequence[Written]) -> list[dict[int, Line]]:
-  """For each formula the lines of its rows, by the `id` of the row; rows that nothing tells lack."""
+  """For each formula the lines of its rows, by the `id` of the row, without those nothing tells."""
   lines, tokens, tops, bottoms = [], [], [], []
   names: dict[str, int] = {}
   of_row: list[tuple[int, int]] = []  # formula, id of the row

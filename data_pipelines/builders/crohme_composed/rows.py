@@ -211,6 +211,7 @@ def kind(item: Item) -> str:
     return "root"
   if isinstance(base, Fence):
     return "fence"
+  assert isinstance(base, Sign)  # scripts of scripts are no formula
   return kind_of(base.token)
 
 
