@@ -2,12 +2,13 @@ r"""Pictures a second of training, ours against the PyTorch twin, over the pictu
 
   pip install -e .[benchmarks]
   python -m benchmarks.train_speed --config=configs/crohme/bttr.py --part=0.05
+  python -m benchmarks.train_speed --config=configs/crohme/comer.py --part=0.05
 
 Both train on every picture of an epoch in their own batches: the twin in the reference's (sorted
 by area, at most 8, padded to the largest), ours by the batch plan. `--part` takes an evenly spaced
 part of each side's batches, in order of cost, and reckons the time of the epoch from it. The two
 take turns, batch by batch, in one process. Same sizes, dropout and optimizer (Adadelta). Compiling
-is left out. The last lines say how near our steps come to the machine's matrix products.
+is left out; random scaling is off, pictures have the config's size. The last lines say how near our steps come to the machine's matrix products.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from benchmarks.torch_bttr import loss as torch_loss
 from benchmarks.torch_data import padded_pixels, reference_batches
 from benchmarks.twins import twin
 from data_pipelines.pipeline import LoadBatch
+from data_pipelines.transforms import resize, scaled_sizes
 from mmjax import api, experiment, sharding, splits, train_state
 from mmjax import config as configs
 
@@ -94,7 +96,9 @@ class Theirs:
   """Training steps of the twin on the reference's batches."""
 
   def __init__(self, config, split, vocabulary, part: float):
-    sizes = split.index.sizes
+    d = config.data
+    factors = np.full(len(split.index.sizes), d.scale)
+    self.sizes = sizes = scaled_sizes(split.index.sizes, factors, low=d.low, high=d.high)
     short = np.flatnonzero(split.index.lengths <= 200)
     batches = [[int(short[i]) for i in b] for b in reference_batches(sizes[short])]
     costs = np.array([len(b) * sizes[b].max(0).prod() for b in batches])
@@ -111,14 +115,14 @@ class Theirs:
     )
 
   def arrays(self, ids: list[int]):
-    sizes, tokens = self.split.index.sizes[ids], [self.split.tokens[i] for i in ids]
+    sizes, tokens = self.sizes[ids], [self.split.tokens[i] for i in ids]
     height, width = sizes.max(0)
     longest = max(map(len, tokens)) + 1
     image = np.zeros((len(ids), 1, height, width), np.float32)
     mask = np.ones((len(ids), height, width), bool)
     tgt, out = (np.zeros((2, len(ids), longest), np.int64) for _ in range(2))
     for i, (record, (h, w), words) in enumerate(zip(ids, sizes, tokens)):
-      image[i, 0, :h, :w] = self.split.records.picture(record) / np.float32(255)
+      image[i, 0, :h, :w] = resize(self.split.records.picture(record), h, w) / np.float32(255)
       mask[i, :h, :w] = False
       for direction, (start, stop, line) in enumerate(((1, 2, words), (2, 1, words[::-1]))):
         tgt[direction, i, : len(line) + 1] = [start, *line]
@@ -150,8 +154,7 @@ def main() -> None:
       "data.dir": a.data_dir, "data.batch": a.batch, "data.max_buckets": a.buckets,
       "cpu_devices": a.cpu_devices, "optim.name": "adadelta", "optim.lr": 1.0, "optim.rho": 0.9,
       "optim.eps": 1e-6, "optim.schedule": "constant", "optim.weight_decay": 1e-4,
-      "optim.clip": 0.0, "optim.ema": 0.0, "data.scale_range": (1.0, 1.0), "data.scale": 1.0,
-      "data.high": (1024, 2560), "data.in_memory": True,
+      "optim.clip": 0.0, "optim.ema": 0.0, "data.scale_range": (1.0, 1.0), "data.in_memory": True,
   }  # fmt: skip
   config = configs.override(configs.load(a.config), overrides)
   api.set_up(config)
