@@ -9,11 +9,11 @@ The references compute the whole prefix of every hypothesis again at each step: 
 picture at a time, CoMER's of four neighbours in area, on a canvas of the largest. The PyTorch twin
 does the same with the weights of the trained run in W. Both decode the same evenly spaced pictures
 of the split and their texts are compared. Without a run the weights are random: such hypotheses
-seldom end, so `--max_length` is then their length.
+seldom end, so `--max_length` is then their length. The two take turns. `--clock` as for
+`benchmarks.train_speed`.
 """
 
 import argparse
-import time
 from pathlib import Path
 
 import jax
@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from benchmarks.torch_search import batched_search, best, search
+from benchmarks.train_speed import CLOCKS
 from benchmarks.twins import give_weights, twin
 from data_pipelines.batching import Plan
 from data_pipelines.pipeline import LoadBatch
@@ -68,6 +69,7 @@ def main() -> None:
   usage.add_argument("--split", default="validation")
   usage.add_argument("--pictures", type=int, default=32)
   usage.add_argument("--batch", type=int, default=16)
+  usage.add_argument("--clock", choices=CLOCKS, default="wall")
   a = usage.parse_args()
   config = api.stored_config(a.workdir) if a.workdir else configs.load(a.config)
   changed = {"evaluate.batch": a.batch} | ({"data.dir": a.data_dir} if a.data_dir else {})
@@ -94,41 +96,45 @@ def main() -> None:
     b = plan[i]
     return b._replace(records=np.where(b.records >= 0, chosen[b.records], -1))
 
-  def decode_all() -> dict[int, list[int]]:
-    found = {}
-    for i in range(len(plan)):
-      b = planned(i)
-      out = jax.device_get(task.predict(variables, sharding.place_batch(load.map(b), mesh)))
-      for row, record in enumerate(b.records):
-        if record >= 0:
-          found[int(record)] = out.tokens[row, 0, : out.lengths[row, 0]].tolist()
-    return found
+  mine: dict[int, list[int]] = {}
+  theirs: dict[int, list[int]] = {}
 
-  decode_all()  # compiles
+  def decode_ours(i: int) -> None:
+    b = planned(i)
+    out = jax.device_get(task.predict(variables, sharding.place_batch(load.map(b), mesh)))
+    for row, record in enumerate(b.records):
+      if record >= 0:
+        mine[int(record)] = out.tokens[row, 0, : out.lengths[row, 0]].tolist()
+
+  for i in {plan[i].bucket: i for i in range(len(plan))}.values():
+    decode_ours(i)  # compiles
   twins = Theirs(config, variables, len(words))
   sizes = {int(r): s for b in map(planned, range(len(plan))) for r, s in zip(b.records, b.sizes)}
 
-  start = time.perf_counter()
-  mine = decode_all()
-  seconds = time.perf_counter() - start
-  theirs, spent = {}, 0.0
-  for at in range(0, len(chosen), twins.batch):
-    records = list(map(int, chosen[at : at + twins.batch]))
-    start = time.perf_counter()
+  def decode_theirs(i: int) -> None:
+    records = list(map(int, chosen[i * twins.batch : (i + 1) * twins.batch]))
     texts = twins.texts([resize(split.records.picture(r), *map(int, sizes[r])) for r in records])
-    theirs |= dict(zip(records, texts))
-    spent += time.perf_counter() - start
-  again = time.perf_counter()
-  decode_all()
-  seconds = (seconds + time.perf_counter() - again) / 2  # before and after: the machine drifts
+    theirs.update(zip(records, texts))
+
+  clock = CLOCKS[a.clock]
+  sides = ((decode_ours, len(plan)), (decode_theirs, -(-len(chosen) // twins.batch)))
+  done, spent = [0, 0], [0.0, 0.0]
+  while any(at < total for at, (_, total) in zip(done, sides)):
+    # Keep the two at the same share of their work, so that both meet the same noise.
+    turn = min((0, 1), key=lambda side: done[side] / sides[side][1])
+    start = clock()
+    sides[turn][0](done[turn])
+    spent[turn] += clock() - start
+    done[turn] += 1
   n = len(chosen)
   same = sum(mine[r] == theirs[r] for r in theirs)
   print(f"{n} pictures of {a.split}, checkpoint {step}, beam {config.decode.beam} both ways,"
         f" batch {a.batch}, at most {config.decode.max_length} tokens")  # fmt: skip
-  print(f"ours     {n / seconds:7.2f} pictures/s")
-  print(f"PyTorch  {n / spent:7.2f} pictures/s (the reference's way, {twins.batch} at a time)")
-  print(f"ratio    {spent / seconds:7.2f}")
-  print(f"same text for {same} of {n} (ours: features masked in a bucket; twin: canvas of its batch)")
+  print(f"ours     {n / spent[0]:7.2f} pictures/s")
+  print(f"PyTorch  {n / spent[1]:7.2f} pictures/s (the reference's way, {twins.batch} at a time)")
+  print(f"ratio    {spent[1] / spent[0]:7.2f}")
+  print(f"same text for {same} of {n} (ours: features masked in a bucket; twin: canvas of its"
+        " batch)")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -160,7 +160,8 @@ def both_directions(
   """The best `beam` hypotheses of each row, in its own direction and with its own score alone.
 
   Of the best 2 * beam continuations those that end among the first `beam` are kept, and the first
-  `beam` of the others go on, until the worst of `beam` kept ones is as good as the best continuation.
+  `beam` of the others go on, until the worst of `beam` kept ones is as
+  good as the best continuation.
   """
   rows = len(starts)
   prefix = torch.tensor(starts, device=memory.device)[:, None]
