@@ -61,19 +61,22 @@ def main() -> None:
   usage = argparse.ArgumentParser(
       description=__doc__, formatter_class=argparse.RawTextHelpFormatter
   )
-  source = usage.add_mutually_exclusive_group(required=True)
-  source.add_argument("--workdir")
-  source.add_argument("--config")
+  usage.add_argument("--workdir")
+  usage.add_argument("--config", help="default that of the run in --workdir")
   usage.add_argument("--max_length", type=int, help="tokens; default that of the config")
   usage.add_argument("--data_dir", default="")
   usage.add_argument("--split", default="validation")
   usage.add_argument("--pictures", type=int, default=32)
   usage.add_argument("--batch", type=int, default=16)
+  usage.add_argument("--buckets", type=int, help="most canvases; default that of the config")
   usage.add_argument("--clock", choices=CLOCKS, default="wall")
   a = usage.parse_args()
-  config = api.stored_config(a.workdir) if a.workdir else configs.load(a.config)
+  if not (a.workdir or a.config):
+    usage.error("give --workdir=W for trained weights, or --config=FILE for random ones")
+  config = configs.load(a.config) if a.config else api.stored_config(a.workdir)
   changed = {"evaluate.batch": a.batch} | ({"data.dir": a.data_dir} if a.data_dir else {})
   changed |= {"decode.max_length": a.max_length} if a.max_length else {}
+  changed |= {"evaluate.max_buckets": a.buckets} if a.buckets else {}
   config = configs.override(config, changed)
   api.set_up(config)
   mesh = experiment.make_mesh(config)
