@@ -11,6 +11,7 @@ from mmjax.decode.beam_search import (
   NEGATIVE,
   Cache,
   Hypotheses,
+  Narrow,
   Step,
   beam_search,
   buffer_lengths,
@@ -85,6 +86,7 @@ def bidirectional_search(
     length_penalty: float,
     normalise: Normalise = "sum",
     constraints: Sequence[Constraint | None] = (),
+    narrow: Narrow | None = None,
     accept: Callable[[Int[Array, "B K L"], Int[Array, "B K"]], Bool[Array, "B K"]] | None = None,
 ) -> Decoded:
   """Beam search in both directions; each direction's hypotheses are scored by the other as well.
@@ -101,6 +103,7 @@ def bidirectional_search(
     length_penalty: exponent of the length; 0 compares sums.
     normalise: what is divided by the length.
     constraints: of each direction, or ().
+    narrow: as for `beam_search`.
     accept: whether texts found from right to left count, of tokens in reading order and lengths;
       default all do.
 
@@ -108,8 +111,9 @@ def bidirectional_search(
     2 * beam hypotheses a picture, best first, in reading order.
   """
   limits: Any = dict(
-      starts=STARTS, stops=STOPS, beam=beam, max_length=max_length, constraints=constraints
-  )
+      starts=STARTS, stops=STOPS, beam=beam, max_length=max_length, constraints=constraints,
+      narrow=narrow,
+  )  # fmt: skip
   if normalise == "each":
     found = normalised_beam_search(step, cache_of, real, length_penalty=length_penalty, **limits)
     other = _other_direction(found, decode, max_length)
