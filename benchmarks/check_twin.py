@@ -1,6 +1,7 @@
 """Proves that the PyTorch twin computes what the reference does.
 
   python -m benchmarks.check_twin --golden=bttr_small.npz
+  python -m benchmarks.check_twin --golden=comer_small.npz
 """
 
 import argparse
@@ -15,14 +16,23 @@ from benchmarks import torch_bttr, torch_search
 TOLERANCE = 1e-4
 
 
+def is_comer(sizes: dict) -> bool:
+  """Whether sizes are of a CoMER."""
+  return "self_coverage" in sizes
+
+
 def read_model(golden: np.lib.npyio.NpzFile) -> torch_bttr.Bttr:
-  """The network of a golden file, in evaluation mode."""
+  """The network of a golden file (BTTR, or CoMER if coverage is named), in evaluation mode."""
   names = (
     "d_model", "growth_rate", "num_layers", "nhead", "num_decoder_layers", "dim_feedforward",
     "dropout", "vocab_size",
   )
   sizes = json.loads(str(golden["hparams"]))
-  model = torch_bttr.Bttr(**{name: sizes[name] for name in names})
+  options = {}
+  if is_comer(sizes):
+    used = [name for name in ("self", "cross") if sizes[f"{name}_coverage"]]
+    options = {"coverage": used, "dc": sizes["dc"]}
+  model = torch_bttr.Bttr(**{name: sizes[name] for name in names}, **options)
   state = {k.removeprefix("state/"): golden[k] for k in golden if k.startswith("state/")}
   torch_bttr.load_reference(model, {k: torch.as_tensor(v) for k, v in state.items()})
   return model.eval()
@@ -40,19 +50,30 @@ def differences(model: torch_bttr.Bttr, golden: np.lib.npyio.NpzFile) -> dict[st
     "logits": logits,
     "loss": torch_bttr.loss(logits, out),
   }
-  return {
-    k: float(np.abs(v.double().numpy() - golden[f"out/{k}"].astype(np.float64)).max())
-    for k, v in got.items()
-  }
+  apart = {}
+  for k, v in got.items():
+    expected = golden[f"out/{k}"].astype(np.float64)  # BTTR's cells are recorded in a row
+    apart[k] = float(np.abs(v.double().numpy().reshape(expected.shape) - expected).max())
+  return apart
 
 
 def beam_difference(
   model: torch_bttr.Bttr, golden: np.lib.npyio.NpzFile, index: int
 ) -> tuple[bool, float]:
-  """Whether picture `index` alone gives the same hypotheses, and the largest score difference."""
+  """Whether picture `index` alone gives the same texts, and the largest score difference.
+
+  BTTR's golden file has all hypotheses, CoMER's the best.
+  """
   sizes = json.loads(str(golden["hparams"]))
   h, w = sizes["sizes"][index]
   img = torch.as_tensor(golden["in/img"][index : index + 1, :, :h, :w])
+  if is_comer(sizes):
+    mask = torch.zeros(1, h, w, dtype=torch.bool)
+    # The recorded length counts the start token.
+    limits = (sizes["beam"], sizes["max_len"] - 1, sizes["alpha"])
+    [best] = torch_search.batched_search(model, img, mask, *limits)
+    same = best.tokens == golden[f"out/best{index}_seq"].tolist()
+    return same, abs(best.score - float(golden[f"out/best{index}_score"]))
   found = torch_search.search(model, img, sizes["beam"], sizes["max_len"])
   expected = [[t for t in row if t >= 0] for row in golden[f"out/beam{index}_seq"].tolist()]
   if [h.tokens for h in found] != expected:

@@ -1,15 +1,28 @@
 """One network in both frameworks: the PyTorch twin of a config, with the same weights."""
 
+from typing import Any
+
 import jax
 import numpy as np
 import torch
 
 from benchmarks.torch_bttr import Bttr
-from mmjax.convert import bttr as converter
+from mmjax.convert import bttr, comer
+
+CONVERTERS: dict[str, Any] = {"bttr": bttr, "comer": comer}
 
 
 def twin(sizes: dict, vocabulary_size: int, *, channels_last: bool = True) -> Bttr:
-  """The PyTorch network with the sizes of `config.model`."""
+  """The PyTorch network with the sizes of `config.model`.
+
+  Raises:
+    ValueError: it is a model without a twin.
+  """
+  if sizes["name"] not in CONVERTERS:
+    raise ValueError(f"model {sizes['name']} has no twin; these have: {', '.join(CONVERTERS)}")
+  refined: dict[str, Any] = {}
+  if sizes["name"] == "comer":
+    refined = {"coverage": tuple(sizes["coverage"]), "dc": sizes["coverage_channels"]}
   return Bttr(
       d_model=sizes["width"],
       growth_rate=sizes["growth"],
@@ -20,17 +33,12 @@ def twin(sizes: dict, vocabulary_size: int, *, channels_last: bool = True) -> Bt
       dropout=sizes["dropout"],
       vocab_size=vocabulary_size,
       channels_last=channels_last,
+      **refined,
   )
 
 
-def weights(model: Bttr, heads: int) -> dict:
-  """Variables of ours with the weights of `model`."""
-  state = {k: v.numpy().copy() for k, v in model.state_dict().items()}
-  return converter.convert(state, heads=heads)
-
-
-def give_weights(model: Bttr, variables: dict, heads: int) -> None:
-  """Sets the weights of `model` to those of our `variables`.
+def give_weights(model: Bttr, variables: dict, sizes: dict) -> None:
+  """Sets the weights of `model` to those of our `variables`; `sizes` are those of `config.model`.
 
   The converter only moves numbers. Run on arrays that hold their own places, it tells where each
   of our numbers comes from.
@@ -45,7 +53,7 @@ def give_weights(model: Bttr, variables: dict, heads: int) -> None:
       for k, a, b in zip(names, starts, starts[1:])
   }
   whole = np.zeros(starts[-1], np.float32)
-  moved = converter.convert(places, heads=heads)
+  moved = CONVERTERS[sizes["name"]].convert(places, heads=sizes["heads"])
   ours = {jax.tree_util.keystr(k): v for k, v in jax.tree.leaves_with_path(variables)}
   for key, place in jax.tree.leaves_with_path(moved):
     whole[place.astype(np.int64)] = np.asarray(ours[jax.tree_util.keystr(key)])

@@ -1,5 +1,6 @@
 """Batched, cached beam search as one `while_loop` with static shapes."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -10,11 +11,13 @@ from jaxtyping import Array, Bool, Float, Int
 from mmjax.decode.constraints import Constraint
 from mmjax.text.vocabulary import PAD
 
+FEW = 4  # when no more than one of so many pictures is unfinished, the others are left out
 NEGATIVE = -1e9  # the score of a hypothesis that is not there
 Cache = Any  # pytree of [B, R, ...]
 Step = Callable[
     [Int[Array, "B R"], Int[Array, ""], Cache], tuple[Float[Array, "B R V"], Cache]
 ]
+Narrow = Callable[[Int[Array, "b"]], Step]
 Words = int | Sequence[int]
 Ending = Literal["candidate", "running", "longest", "full"]
 
@@ -80,6 +83,7 @@ def beam_search(
     max_length: int,
     constraints: Sequence[Constraint | None] = (),
     diversity: float = 0.0,
+    narrow: Narrow | None = None,
 ) -> Hypotheses:
   """Searches G = len(starts) times in each picture, each time with its own start and stop token.
 
@@ -105,6 +109,8 @@ def beam_search(
     max_length: most tokens of a hypothesis.
     constraints: of each search, or (); the words that may come next. Where none may, the stop may.
     diversity: see above; 0 for searches of their own.
+    narrow: numbers of some pictures -> `step` of these alone. With it a search of many pictures
+      goes on with those that are not finished, once they are few.
 
   Returns:
     `Hypotheses` in the order in which they were finished; a score is the sum of the
@@ -128,8 +134,9 @@ def beam_search(
     return _Kept(order, kept & ~ended, done, beams.finished + ended.sum(-1))
 
   beams = _search(
-      step, cache_of, real, starts, stops, beam, max_length, beam, keep, constraints, diversity
-  )
+      step, cache_of, real, starts, stops, beam, max_length, beam, keep, constraints, diversity,
+      narrow,
+  )  # fmt: skip
   return _best_running_where_none_finished(beams)
 
 
@@ -147,6 +154,7 @@ def normalised_beam_search(
     cut: bool = False,
     counted: int = 0,
     constraints: Sequence[Constraint | None] = (),
+    narrow: Narrow | None = None,
 ) -> Hypotheses:
   """As `beam_search`, but finished hypotheses take no place and are compared by length.
 
@@ -159,7 +167,8 @@ def normalised_beam_search(
   `mmjax.decode.generation`.)
 
   Args:
-    step, cache_of, real, starts, stops, beam, max_length, constraints: as for `beam_search`.
+    step, cache_of, real, starts, stops, beam, max_length, constraints, narrow: as for
+      `beam_search`.
     length_penalty: exponent of the length; 0 compares sums.
     ending: "candidate": the best continuation at its present length, one that just stopped
       included; "running": the best that goes on; "longest": that one if it grew to `max_length`
@@ -217,7 +226,7 @@ def normalised_beam_search(
 
   width = beam * (1 + max(len(as_words(stop)) for stop in stops))
   beams = _search(
-      step, cache_of, real, starts, stops, beam, max_length, width, keep, constraints, 0.0
+      step, cache_of, real, starts, stops, beam, max_length, width, keep, constraints, 0.0, narrow
   )
   running = (beams.finished < beam)[..., None] & (beams.scores > NEGATIVE / 2)
   scores = jnp.where(running, beams.scores / size_at(beams.position + 1 + counted), NEGATIVE)
@@ -236,6 +245,7 @@ def _search(
     keep: Callable[[_Beams, _Candidates], _Kept],
     constraints: Sequence[Constraint | None],
     diversity: float,
+    narrow: Narrow | None,
 ) -> _Beams:
   """Extends the hypotheses until all searches are over; `keep` rules on `width` candidates."""
   groups, batch = len(starts), real.shape[0]
@@ -271,7 +281,8 @@ def _search(
     cache = jax.tree.map(fit, beams.cache, jax.eval_shape(lambda: cache_of(length + before)))
     return beams._replace(tokens=pad(beams.tokens), done=done, cache=cache)
 
-  def advance(beams: _Beams) -> _Beams:
+  def advance(step: Step, beams: _Beams) -> _Beams:
+    batch = len(beams.last)
     position = beams.position + before
     logits, cache = step(beams.last.reshape(batch, rows), position, beams.cache)
     vocabulary = logits.shape[-1]
@@ -310,13 +321,35 @@ def _search(
         ),
     )
 
+  unfinished = lambda beams: (beams.finished < beam).any(-1)  # [B]
+  few = batch // FEW if narrow is not None else 0
   lengths = buffer_lengths(max_length)
   beams = start(lengths[0])
   for length in lengths:
     beams = grow(beams, length)
-    unfinished = lambda s, end=length: (s.position < end) & (s.finished < beam).any()
-    beams = jax.lax.while_loop(unfinished, advance, beams)
+    going = lambda than, s, end=length: (s.position < end) & (unfinished(s).sum() > than)
+    beams = jax.lax.while_loop(
+        functools.partial(going, few), functools.partial(advance, step), beams
+    )
+    if narrow is not None and few:
+      _, chosen = jax.lax.top_k(unfinished(beams).astype(jnp.int32), few)
+      some = jax.lax.while_loop(
+          functools.partial(going, 0),
+          functools.partial(advance, narrow(chosen)),
+          _pictures(beams, chosen),
+      )
+      beams = _put(beams, some, chosen)
   return beams
+
+
+def _pictures(beams: _Beams, chosen: Int[Array, "b"]) -> _Beams:
+  """The searches of some pictures."""
+  return jax.tree.map(lambda x: x[chosen] if x.ndim else x, beams)  # the position is of all
+
+
+def _put(beams: _Beams, some: _Beams, chosen: Int[Array, "b"]) -> _Beams:
+  """`beams` with `some` as the searches of the `chosen` pictures."""
+  return jax.tree.map(lambda x, new: x.at[chosen].set(new) if x.ndim else new, beams, some)
 
 
 def or_stop(allowed: Bool[Array, "*R V"], stop: Int[Array, "*#R E"]) -> Bool[Array, "*R V"]:

@@ -11,6 +11,7 @@ from mmjax.decode.beam_search import (
   NEGATIVE,
   Cache,
   Hypotheses,
+  Narrow,
   Step,
   beam_search,
   buffer_lengths,
@@ -21,6 +22,7 @@ from mmjax.decode.options import Normalise
 from mmjax.text.vocabulary import EOS, PAD, SOS
 
 STARTS, STOPS = (SOS, EOS), (EOS, SOS)  # left to right, right to left
+PARTS = 5  # in which the hypotheses of a picture are scored by the other direction
 
 
 class Decoded(NamedTuple):
@@ -84,6 +86,7 @@ def bidirectional_search(
     length_penalty: float,
     normalise: Normalise = "sum",
     constraints: Sequence[Constraint | None] = (),
+    narrow: Narrow | None = None,
     accept: Callable[[Int[Array, "B K L"], Int[Array, "B K"]], Bool[Array, "B K"]] | None = None,
 ) -> Decoded:
   """Beam search in both directions; each direction's hypotheses are scored by the other as well.
@@ -100,6 +103,7 @@ def bidirectional_search(
     length_penalty: exponent of the length; 0 compares sums.
     normalise: what is divided by the length.
     constraints: of each direction, or ().
+    narrow: as for `beam_search`.
     accept: whether texts found from right to left count, of tokens in reading order and lengths;
       default all do.
 
@@ -107,8 +111,9 @@ def bidirectional_search(
     2 * beam hypotheses a picture, best first, in reading order.
   """
   limits: Any = dict(
-      starts=STARTS, stops=STOPS, beam=beam, max_length=max_length, constraints=constraints
-  )
+      starts=STARTS, stops=STOPS, beam=beam, max_length=max_length, constraints=constraints,
+      narrow=narrow,
+  )  # fmt: skip
   if normalise == "each":
     found = normalised_beam_search(step, cache_of, real, length_penalty=length_penalty, **limits)
     other = _other_direction(found, decode, max_length)
@@ -134,19 +139,30 @@ def bidirectional_search(
 
 def _other_direction(found: Hypotheses, decode, max_length: int) -> Float[Array, "B G K"]:
   """Log-probability of each hypothesis under the direction that did not propose it."""
+  batch, _, beam = found.lengths.shape
   mirrored = reverse(found.tokens, found.lengths)
-
-  def score(length: int):
-    inputs, outputs = [], []
-    for group, other in ((0, 1), (1, 0)):
-      rows = mirrored[:, group, :, :length]
-      pair = frame(rows, found.lengths[:, group], STARTS[other], STOPS[other])
-      inputs.append(pair[0])
-      outputs.append(pair[1])
-    logits = decode(jnp.concatenate(inputs, 1))
-    return sequence_scores(logits, jnp.concatenate(outputs, 1)).reshape(found.scores.shape)
-
-  # Full length costs many times what the usual short hypotheses need: take the shortest that fits.
+  framed = [
+      frame(mirrored[:, group], found.lengths[:, group], STARTS[other], STOPS[other])
+      for group, other in ((0, 1), (1, 0))
+  ]
+  inputs, outputs = (jnp.concatenate(rows, 1) for rows in zip(*framed))  # [B, 2K, M]
+  lengths = found.lengths.reshape(batch, -1)
   sizes = buffer_lengths(max_length)
-  which = jnp.searchsorted(jnp.asarray(sizes), found.lengths.max())
-  return jax.lax.switch(which, [lambda n=n: score(n) for n in sizes])
+
+  def score(chunk):
+    inputs, outputs, lengths = chunk
+    short = lambda n: sequence_scores(decode(inputs[..., : n + 1]), outputs[..., : n + 1])
+    which = jnp.searchsorted(jnp.asarray(sizes), lengths.max())
+    return jax.lax.switch(which, [lambda n=n: short(n) for n in sizes])
+
+  # Full length costs many times what the usual short hypotheses need. A few hypotheses of each
+  # picture at a time, the longest first: each part takes the shortest length that holds it, and the
+  # attention maps of a part stay small.
+  order = jnp.argsort(-lengths, -1)
+  parts = max(n for n in range(1, PARTS + 1) if 2 * beam % n == 0)
+  part = lambda x: jnp.moveaxis(x.reshape(batch, parts, -1, *x.shape[2:]), 1, 0)
+  pick = lambda x: part(jnp.take_along_axis(x, order.reshape(*order.shape, *[1] * (x.ndim - 2)), 1))
+  scores = jax.lax.map(score, (pick(inputs), pick(outputs), pick(lengths)))  # [parts, B, ...]
+  scores = jnp.moveaxis(scores, 0, 1).reshape(batch, -1)
+  back = jnp.take_along_axis(scores, jnp.argsort(order, -1), -1)
+  return back.reshape(found.scores.shape)

@@ -141,7 +141,7 @@ class CaptionTransformer(Captioner):
   ) -> tuple[Shared, tuple[KeysValues, ...] | Int[Array, "B R L"]]:
     """What `step` needs: the part that rows share, and an empty cache of `length` words a row.
 
-    The leaves of the cache are [B, rows, length, ...]: keys and values, or the words themselves
+    The leaves of the cache are [B, rows, ...]: keys and values, or the words themselves
     where they see later ones.
 
     Raises:
@@ -151,7 +151,7 @@ class CaptionTransformer(Captioner):
     batch = memory.features.shape[0]
     if not self.causal:
       return self._share(memory), jnp.full((batch, rows, length), PAD, jnp.int32)
-    empty = jnp.zeros((batch, rows, length, self.heads, self.width // self.heads), self.dtype)
+    empty = jnp.zeros((batch, rows, self.heads, length, self.width // self.heads), self.dtype)
     return self._share(memory), (KeysValues(empty, empty),) * self.layers
 
   def step(
@@ -169,7 +169,7 @@ class CaptionTransformer(Captioner):
       length = cache.shape[-1]
       seen = jnp.broadcast_to(jnp.arange(length) <= position, (length, length))
       return self._write(self._run(cache, seen, shared, False)[:, :, position]), cache
-    x = self._embed(tokens[..., None], self._table(cache[0].keys.shape[2])[position][None], False)
+    x = self._embed(tokens[..., None], self._table(cache[0].keys.shape[3])[position][None], False)
     new = []
     for layer, before, picture in zip(self.decoder, cache, shared.pictures):
       x, now = layer.step(x, position, before, picture, shared.valid)

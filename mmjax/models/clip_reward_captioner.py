@@ -112,10 +112,10 @@ class ClipRewardCaptioner(Captioner):
   ) -> tuple[Shared, tuple[KeysValues, ...]]:
     """What `step` needs: the part that rows share, and an empty cache of `length` words a row.
 
-    The leaves of the cache are [B, rows, length, ...]; a search may reorder their rows.
+    The leaves of the cache are [B, rows, heads, length, ...]; a search may reorder their rows.
     """
     batch = memory.features.shape[0]
-    empty = jnp.zeros((batch, rows, length, self.heads, self.width // self.heads), self.dtype)
+    empty = jnp.zeros((batch, rows, self.heads, length, self.width // self.heads), self.dtype)
     pictures = tuple(la.cross_attention.project(memory.features) for la in self.decoder)
     return Shared(pictures, memory.valid), (KeysValues(empty, empty),) * self.layers
 
@@ -127,7 +127,7 @@ class ClipRewardCaptioner(Captioner):
       shared: Shared,
   ) -> tuple[Float[Array, "B R V"], tuple[KeysValues, ...]]:
     """Logits of the word after `tokens`, which stand at `position` in their rows."""
-    table = word_positions(cache[0].keys.shape[2], self.width)
+    table = word_positions(cache[0].keys.shape[3], self.width)
     x = self._embed(tokens[..., None], table[position][None])
     new = []
     for layer, words, picture in zip(self.decoder, cache, shared.pictures):

@@ -95,7 +95,7 @@ class CoMER(Family):
   ) -> tuple[tuple[Shared, Memory], Cache]:
     """As in BTTR; a step takes as long at the end of a text as at its start."""
     batch, h, w, _ = memory.features.shape
-    empty = jnp.zeros((batch, rows, length, self.heads, self.width // self.heads), self.dtype)
+    empty = jnp.zeros((batch, rows, self.heads, length, self.width // self.heads), self.dtype)
     nothing = jnp.zeros((batch, rows, h, w, self.heads * len(self.coverage)), jnp.float32)
     refined = self.layers - 1 if self.coverage else 0
     cache = Cache((KeysValues(empty, empty),) * self.layers, (nothing,) * refined)
@@ -110,7 +110,7 @@ class CoMER(Family):
   ) -> tuple[Float[Array, "B R V"], Cache]:
     """Logits of the word after `tokens`, which stand at `position` in their rows."""
     projected, memory = shared
-    table = word_positions(cache.words[0].keys.shape[2], self.width)
+    table = word_positions(cache.words[0].keys.shape[3], self.width)
     x = self._embed(tokens[..., None], table[position][None])
     all_words, all_past = [], []
     below = None

@@ -97,7 +97,7 @@ class VisionEncoderDecoder(nn.Module):
   ) -> tuple[Shared, tuple[KeysValues, ...]]:
     """What `step` needs: the part that rows share, and an empty cache of `length` words a row.
 
-    The leaves of the cache are [B, rows, length, ...]; a search may reorder their rows.
+    The leaves of the cache are [B, rows, heads, length, ...]; a search may reorder their rows.
     """
     pictures = self.decoder.project(memory.features, train=False)
     cache = self.decoder.empty(memory.features.shape[0], rows, length)

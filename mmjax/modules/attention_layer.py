@@ -102,7 +102,7 @@ class Layer(nn.Module):
     Args:
       x: [B, R, T, D]; the rows of a sample share its picture.
       seen: [..., T, T] True where a place may look at another.
-      picture: [B, S, N, K] keys and values: of the cross-attention, or, in a layer without one,
+      picture: [B, N, S, K] keys and values: of the cross-attention, or, in a layer without one,
         more places that the self-attention sees.
       valid: [B, S] cells of the picture that the cross-attention may see.
       train: drop out.
@@ -136,11 +136,11 @@ class Layer(nn.Module):
 
     def attend(y):
       put = lambda old, new: jax.lax.dynamic_update_slice_in_dim(
-          old, new.astype(old.dtype), position, 2
+          old, new.astype(old.dtype), position, 3
       )
       words = KeysValues(*map(put, cache, self.self_attention.project(y)))
       grown.append(words)
-      seen = (jnp.arange(words.keys.shape[2]) <= position)[None]
+      seen = (jnp.arange(words.keys.shape[3]) <= position)[None]
       return self._words(y, words, seen, picture, False, bias)
 
     return self.around(attend, x, picture, valid, train=False), grown[0]

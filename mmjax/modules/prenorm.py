@@ -98,9 +98,9 @@ class Layer(nn.Module):
     """One word, at `position`; `cache` holds the words before it and gets this one."""
     normed = self.norm1(x)
     new = self.self_attention.project(normed)
-    put = lambda old, n: jax.lax.dynamic_update_slice_in_dim(old, n.astype(old.dtype), position, 2)
+    put = lambda old, n: jax.lax.dynamic_update_slice_in_dim(old, n.astype(old.dtype), position, 3)
     words = KeysValues(*map(put, cache, new))
-    seen = (jnp.arange(words.keys.shape[2]) <= position)[None]
+    seen = (jnp.arange(words.keys.shape[3]) <= position)[None]
     return self._attend(x, normed, words, seen, picture, valid, False), words
 
   def _attend(self, x, normed, words, seen, picture, valid, train):

@@ -161,14 +161,14 @@ class TextDecoder(nn.Module):
     return self._logits(x)
 
   def empty(self, batch: int, rows: int, length: int) -> tuple[KeysValues, ...]:
-    """A cache of `length` words a row, [B, R, length, N, K] in each layer.
+    """A cache of `length` words a row, [B, R, N, length, K] in each layer.
 
     Raises:
       ValueError: more than the model has places for.
     """
     if length > self.places:
       raise ValueError(f"{length} tokens for a decoder that has places for {self.places}")
-    shape = (batch, rows, length, self.heads, self.width // self.heads)
+    shape = (batch, rows, self.heads, length, self.width // self.heads)
     nothing = jnp.zeros(shape, self.dtype)
     return (KeysValues(nothing, nothing),) * self.layers
 
@@ -183,7 +183,7 @@ class TextDecoder(nn.Module):
     """Logits of the word after `tokens`, which stand at `position` in their rows."""
     tokens = tokens[..., None]
     x = self._embed(tokens, jnp.broadcast_to(position, tokens.shape), False)
-    bias = self._bias(position[None], cache[0].keys.shape[2])
+    bias = self._bias(position[None], cache[0].keys.shape[3])
     new = []
     for block, words, picture in zip(self.blocks, cache, pictures):
       x, words = block.step(x, position, words, picture, valid, bias=bias)

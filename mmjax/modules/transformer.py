@@ -21,10 +21,13 @@ NEGATIVE = -1e9  # a mask of -inf makes NaN where a whole row is masked
 
 
 class KeysValues(NamedTuple):
-  """Projected keys and values, [..., S, heads, D / heads] each."""
+  """Projected keys and values, [..., heads, S, D / heads] each.
 
-  keys: Float[Array, "*B S N K"]
-  values: Float[Array, "*B S N K"]
+  Heads stand outside: a step of a search reads all of them, and would move them there first.
+  """
+
+  keys: Float[Array, "*B N S K"]
+  values: Float[Array, "*B N S K"]
 
 
 Refine = Callable[[Float[Array, "B N R T S"]], Float[Array, "B N R T S"]]
@@ -78,7 +81,7 @@ class Attention(nn.Module):
 
   def project(self, x: Float[Array, "*B S D"]) -> KeysValues:
     """Keys and values of `x`."""
-    return KeysValues(self.key(x), self.value(x))
+    return KeysValues(self.key(x).swapaxes(-2, -3), self.value(x).swapaxes(-2, -3))
 
   def over_words(
       self,
@@ -92,23 +95,23 @@ class Attention(nn.Module):
   ) -> Float[Array, "B R T D"]:
     """Attention of each row to its own words; `seen` [..., T, S] is True where t may look at s.
 
-    `bias` is added to the scores. `picture` holds more keys and values, [B, P, N, K], which every
+    `bias` is added to the scores. `picture` holds more keys and values, [B, N, P, K], which every
     row of a picture sees whole; they share the softmax with the words.
     """
     query = self._query(x)
-    scores = jnp.einsum("brtnk,brsnk->brnts", query, memory.keys)
+    scores = jnp.einsum("brtnk,brnsk->brnts", query, memory.keys)
     if bias is not None:
       scores = scores + bias
     seen = seen[..., None, :, :]
     if picture is None:
       weights = self._softmax(scores, seen, train)
-      return self.out(jnp.einsum("brnts,brsnk->brtnk", weights, memory.values))
-    scores = jnp.concatenate([jnp.einsum("brtnk,bpnk->brntp", query, picture.keys), scores], -1)
-    cells = picture.keys.shape[1]
+      return self.out(jnp.einsum("brnts,brnsk->brtnk", weights, memory.values))
+    scores = jnp.concatenate([jnp.einsum("brtnk,bnpk->brntp", query, picture.keys), scores], -1)
+    cells = picture.keys.shape[-2]
     seen = jnp.pad(seen, [(0, 0)] * (seen.ndim - 1) + [(cells, 0)], constant_values=True)
     weights = self._softmax(scores, seen, train)
-    mixed = jnp.einsum("brntp,bpnk->brtnk", weights[..., :cells], picture.values)
-    mixed += jnp.einsum("brnts,brsnk->brtnk", weights[..., cells:], memory.values)
+    mixed = jnp.einsum("brntp,bnpk->brtnk", weights[..., :cells], picture.values)
+    mixed += jnp.einsum("brnts,brnsk->brtnk", weights[..., cells:], memory.values)
     return self.out(mixed)
 
   def over_picture(
@@ -124,13 +127,13 @@ class Attention(nn.Module):
 
     `refine` gets the weights and returns what is taken from the scores before a second softmax.
     """
-    scores = jnp.einsum("brtnk,bsnk->bnrts", self._query(x), memory.keys).astype(jnp.float32)
+    scores = jnp.einsum("brtnk,bnsk->bnrts", self._query(x), memory.keys).astype(jnp.float32)
     allowed = valid[:, None, None, None, :]
     weights = self._softmax(scores, allowed, train)
     if refine is not None:
       weights = self._softmax(scores - refine(weights), allowed, train)
     self.sow("intermediates", "picture", weights.mean(1))  # [B, R, T, S] for reports
-    return self.out(jnp.einsum("bnrts,bsnk->brtnk", weights, memory.values)), weights
+    return self.out(jnp.einsum("bnrts,bnsk->brtnk", weights, memory.values)), weights
 
   def _query(self, x):
     query = self.query(x)
@@ -213,11 +216,11 @@ class DecoderLayer(nn.Module):
     new = self.self_attention.project(self._read(self.norm1, x))
     words = KeysValues(
         *(
-            jax.lax.dynamic_update_slice_in_dim(old, n.astype(old.dtype), position, 2)
+            jax.lax.dynamic_update_slice_in_dim(old, n.astype(old.dtype), position, 3)
             for old, n in zip(cache, new)
         )
     )
-    return words, (jnp.arange(words.keys.shape[2]) <= position)[None]
+    return words, (jnp.arange(words.keys.shape[3]) <= position)[None]
 
   def attend(
       self,

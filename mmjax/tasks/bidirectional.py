@@ -4,6 +4,7 @@ import dataclasses
 import functools
 from typing import Any
 
+import jax
 from jaxtyping import Array, Bool, Int
 
 from mmjax.decode.bidirectional import (
@@ -44,8 +45,11 @@ class Task(recognition.Task):
     if options.grammar:
       accept = functools.partial(accepts, LatexGrammar(self.vocabulary, options.max_length))
     shared, _ = call(memory, rows, 1, method="init_cache")
+    step_with = lambda shared: lambda tokens, at, cache: call(
+        tokens, at, cache, shared, method="step"
+    )
     return bidirectional_search(
-        lambda tokens, at, cache: call(tokens, at, cache, shared, method="step"),
+        step_with(shared),
         lambda length: call(memory, rows, length, method="init_cache")[1],
         lambda tokens: call(tokens, memory, method="decode"),
         real,
@@ -57,5 +61,6 @@ class Task(recognition.Task):
             rule_of(options, self.vocabulary, STOPS[0]),
             rule_of(options, self.vocabulary, STOPS[1], backward=True),
         ],
+        narrow=lambda pictures: step_with(jax.tree.map(lambda x: x[pictures], shared)),
         accept=accept,
     )

@@ -201,6 +201,42 @@ def test_buffers_that_grow_change_nothing(monkeypatch):
   assert (lengths < 25).any() and (lengths > 50).any()  # all buffers were used
 
 
+@pytest.mark.parametrize(
+    "kind", [beam_search, functools.partial(normalised_beam_search, length_penalty=1.0)]
+)
+def test_leaving_finished_pictures_out_changes_nothing(kind):
+  """Eight quick pictures with one slow among them: that one goes on with one other as filler."""
+  tables = toy.random_tables(10, 8, 6, stop_bonus=3.0)
+  tables[5] = toy.random_tables(11, 1, 6, stop_bonus=-4.0)[0]
+  steps = []
+
+  def counted(step):
+    def counting(tokens, position, cache):
+      jax.debug.callback(lambda p: steps.append((len(tokens), int(p))), position)
+      return step(tokens, position, cache)
+
+    return counting
+
+  def run(tables, narrowed):
+    step, cache_of = toy.cached(tables, 4)
+    narrow = lambda pictures: counted(toy.cached(tables[pictures], 4)[0])
+    return kind(
+        counted(step), cache_of, jnp.ones(8, bool), starts=STARTS, stops=STOPS, beam=2,
+        max_length=60, narrow=narrow if narrowed else None,
+    )  # fmt: skip
+
+  whole = jax.jit(functools.partial(run, narrowed=False))(jnp.asarray(tables))
+  jax.effects_barrier()
+  wide = [rows for rows, _ in steps]
+  steps.clear()
+  narrow = jax.jit(functools.partial(run, narrowed=True))(jnp.asarray(tables))
+  jax.effects_barrier()
+  jax.tree.map(np.testing.assert_array_equal, narrow, whole)
+  assert sorted(position for _, position in steps) == list(range(len(wide)))
+  assert {rows for rows, _ in steps} == {2, 8} and wide.count(8) == len(wide)
+  assert max(p for rows, p in steps if rows == 8) < 30 < max(p for rows, p in steps if rows == 2)
+
+
 def test_filler_pictures_are_not_searched():
   """They get no hypotheses, do not change the others, and do not keep the search running."""
   quick = toy.random_tables(7, 1, 6, stop_bonus=8.0)

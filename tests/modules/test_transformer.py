@@ -83,7 +83,7 @@ def test_steps_equal_the_whole(inputs, variables, apply):
 
   def steps(layer, x):
     picture = project_picture(layer, features)
-    cache = KeysValues(*[jnp.zeros((B, R, T, N, D // N))] * 2)
+    cache = KeysValues(*[jnp.zeros((B, R, N, T, D // N))] * 2)
     out = []
     for t in range(T):
       y, cache = layer.step(x[:, :, t : t + 1], jnp.int32(t), cache, picture, VALID)
