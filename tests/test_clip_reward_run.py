@@ -227,11 +227,11 @@ def test_tuning_a_published_clip(small, published, tmp_path):
 
 
 def test_a_published_judge_must_have_what_it_is_asked_for(small, published, tmp_path):
-  for judge, changes, message in (
+  for given, changes, message in (
       ("plain.npz", {}, "plain.npz has no head for grammar: train one with configs/flickr8k"),
       ("tuned.npz", {"data.language": "zh"}, "reads English, config.data.language is 'zh'"),
       ("none.npz", {}, "none.npz'; give the workdir of a run"),
   ):
-    config = by_published(small, published / judge, **changes)
+    config = by_published(small, published / given, **changes)
     with pytest.raises(ConfigError, match=message):
       rewarding.load_judge(config, Vocabulary.from_words(["dog"]), experiment.make_mesh(config))
