@@ -50,21 +50,18 @@ def items(
   if not texts:
     raise SourceError(f"no formula of train can be written with the symbols of {handwriting.FILE}")
   usable = lambda text: not supplied.is_validation(text)
-  kinds = rng.choice(3, count, p=(NEW, CHANGED, 1 - NEW - CHANGED))
-  new = grammar.compose(texts, int((kinds == 0).sum()), frozenset(of_others), rng)
+  new = grammar.compose(texts, round(NEW * count), frozenset(of_others), rng)
   new = [t for t in new if usable(t) and layout.can_write(rows.read(t.split()), of(directory))]
+  changed = min(round(CHANGED * count), count - len(new))
+  kinds = rng.permutation(["new"] * len(new) + ["changed"] * changed
+                          + ["same"] * (count - len(new) - changed))  # fmt: skip
   change = grammar.Substitution(texts)
   found = []
   for number, kind in enumerate(kinds):
-    text = texts[rng.integers(len(texts))]
-    if kind == 0 and new:
-      text = new.pop()
-    elif kind == 1:
-      for _ in range(TRIES):
-        changed = change(text, rng)
-        if changed not in of_others and usable(changed):
-          text = changed
-          break
+    text = new.pop() if kind == "new" else texts[rng.integers(len(texts))]
+    if kind == "changed":
+      others = (change(text, rng) for _ in range(TRIES))
+      text = next((t for t in others if t not in of_others and usable(t)), text)
     found.append(Item(f"composed-{number:06d}", text, directory, (seed, number)))
   return found
 

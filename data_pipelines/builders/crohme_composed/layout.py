@@ -8,13 +8,19 @@ from jaxtyping import Float
 from data_pipelines.builders.crohme_composed import rows
 from data_pipelines.builders.crohme_composed.handwriting import Strokes
 from data_pipelines.builders.crohme_composed.library import (
-    FEW,
     Library,
     Piece,
     ScriptRule,
-    shape,
 )
-from data_pipelines.builders.crohme_composed.rows import Fence, Fraction, Item, Root, Row, Sign
+from data_pipelines.builders.crohme_composed.rows import (
+    Fence,
+    Fraction,
+    Item,
+    Root,
+    Row,
+    Scripts,
+    Sign,
+)
 
 CANDIDATES = 12  # fences, roots and limits to choose the best fitting of
 MISFIT = 0.6  # sum of logarithms of the stretches: others' samples are tried above it
@@ -80,15 +86,12 @@ class Hand:
 
   def gap(self, left: str, right: str) -> float:
     """A space between neighbours of two kinds, in sizes."""
-    found = self.library.gaps.get((left, right))
-    if found is None or len(found) < FEW:
-      found = self.library.gaps["letter", "letter"]
+    found = self.library.gaps_between(left, right)
     at = np.clip(self.wide + self.rng.normal(0, SPREAD), 0.03, 0.97)
     return max(float(np.quantile(found, at)), TIGHTEST)
 
   def script(self, name: str, base: Item) -> ScriptRule:
-    found = self.library.scripts.get((name, shape(base)), [])
-    return self.one(found if len(found) >= FEW else self.library.scripts[name, "high"])
+    return self.one(self.library.scripts_of(name, base))
 
   def shaken(self, strokes: Strokes) -> list[Float[np.ndarray, "P 2"]]:
     """A sample a little larger or smaller and turned, about its middle."""
@@ -107,8 +110,21 @@ def write(row: Row, library: Library, rng: np.random.Generator) -> list[Float[np
 
 
 def can_write(row: Row, library: Library) -> bool:
-  """Whether there is a sample of every symbol."""
-  return all(s.token in library.pieces for s in rows.signs(row))
+  """Whether there is a sample of every symbol, and an example of every way to place them."""
+  return all(s.token in library.pieces for s in rows.signs(row)) and _can_place(row, library)
+
+
+def _can_place(row: Row, library: Library) -> bool:
+  for item in rows.items_on_line(row):
+    if isinstance(item, Scripts):
+      for name, script in (("sub", item.sub), ("sup", item.sup)):
+        if script and not library.scripts_of(name, item.base):
+          return False
+      item = item.base
+    if (isinstance(item, Fraction) and not library.fractions) or (
+        isinstance(item, Root) and item.index and not library.indices):
+      return False
+  return all(_can_place(inner, library) for inner in rows.rows_in(row))
 
 
 def _row(row: Row, size: float, hand: Hand) -> Block:

@@ -31,6 +31,7 @@ LOW = frozenset("aceimnorsuvwxz") | {r"\alpha", r"\pi", r"\sigma", r"\infty"}
 DEEP = frozenset("gjpqy") | {r"\gamma", r"\mu", r"\beta", r"\phi"}
 USUAL = (0.06, 0.95)  # quantiles of sizes and places that are kept
 OVERLAP = 0.3  # sizes that a limit above or below may reach beside its symbol
+GAP = 0.25  # sizes between neighbours where nothing is known
 FEW = 8  # examples that a rule of its own takes
 
 
@@ -90,6 +91,20 @@ class Library(NamedTuple):
   fractions: list[FractionRule]
   indices: list[ScriptRule]
   writers: dict[str, int]
+
+  def gaps_between(self, left: str, right: str) -> Float[np.ndarray, " N"]:
+    """Gaps between two kinds of neighbours; where few are known, between any letters or any."""
+    for kinds in ((left, right), ("letter", "letter")):
+      if len(self.gaps.get(kinds, ())) >= FEW:
+        return self.gaps[kinds]
+    return np.sort(np.concatenate([[GAP], *self.gaps.values()]))
+
+  def scripts_of(self, name: str, base: Item) -> list[ScriptRule]:
+    """Rules of the scripts of such a base; where few are known, of high letters or of any."""
+    for place in ((name, shape(base)), (name, "high")):
+      if len(self.scripts.get(place, ())) >= FEW:
+        return self.scripts[place]
+    return [r for (of, _), rules in self.scripts.items() if of == name for r in rules]
 
 
 def shape(item: Item) -> str:
