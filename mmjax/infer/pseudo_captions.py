@@ -50,12 +50,12 @@ def write(workdir: Path, detections: Path, out: Path) -> int:
   task, variables, _, _ = load_trained(config, workdir, None, mesh)
   shards = sharding.batch_shards(mesh)
   size = -(-config.evaluate.batch // shards) * shards
-  words = [read_words(row) for row in found.values()]
-  unknown = {word for row in words for word in row} - {*task.vocabulary.words}
+  read = [read_words(row) for row in found.values()]
+  unknown = {word for words in read for word in words} - {*task.vocabulary.words}
   if unknown:
     raise UnknownWordError(f"{detections}: the run in {workdir} does not know {min(unknown)}; give"
                            " the detections that it was trained with")  # fmt: skip
-  numbers = [task.vocabulary.encode(row) for row in words]
+  numbers = [task.vocabulary.encode(words) for words in read]
   out.parent.mkdir(parents=True, exist_ok=True)
   partial = out.with_name(out.name + ".partial")
   names, written = list(found), 0
@@ -80,10 +80,10 @@ def _batch(
 ) -> list[list[str]]:
   """The words of the best sentence for each of the first `size` rows, none where there are none."""
   rows = numbers[:size]
-  words = np.zeros((size, MOST), np.int32)
+  words, real = np.zeros((size, MOST), np.int32), np.zeros(size, bool)
   for i, row in enumerate(rows):
-    words[i, : len(row)] = row
-  batch = sharding.place_batch({"concepts": words, "real": words.any(1)}, mesh)
+    words[i, : len(row)], real[i] = row, bool(row)
+  batch = sharding.place_batch({"concepts": words, "real": real}, mesh)
   decoded = jax.device_get(task.predict(variables, batch))
   return [task.outputs(decoded, i)[0][0] if row else [] for i, row in enumerate(rows)]
 

@@ -34,7 +34,6 @@ class Task(captioning.Task):
   source: Source = "concepts"
 
   needs = (*captioning.Task.needs, "summarise")
-  attention = None
 
   def __post_init__(self):
     super().__post_init__()

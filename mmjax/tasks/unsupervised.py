@@ -88,7 +88,6 @@ class Task(captioning.Task):
   sentences: Sentences | None = dataclasses.field(default=None, compare=False, repr=False)
 
   needs = (*captioning.Task.needs, "write", "judge")
-  attention = None
 
   def __post_init__(self):
     super().__post_init__()

@@ -1,6 +1,5 @@
-"""Losses of the two players against NumPy, the policy gradient against enumeration, and one step."""
+"""Losses of the two players against NumPy, their gradients against enumeration, and one step."""
 
-import dataclasses
 import functools
 import itertools
 
@@ -54,7 +53,7 @@ def make_batch(rows=ROWS, filler=1):
   return {
       "features": rng.normal(size=(rows, 1, 2, 16)).astype(np.float32),
       "concepts": np.resize([[4, 6], [5, 0], [4, 7], [0, 0]], (rows, 2)),
-      "concept_scores": np.resize([[0.5, 0.9], [0.7, 0.0], [0.2, 0.4]], (rows, 2)).astype(np.float32),
+      "concept_scores": np.float32(np.resize([[0.5, 0.9], [0.7, 0.0], [0.2, 0.4]], (rows, 2))),
       "record": np.arange(rows),
       "real": np.arange(rows) < rows - filler,
   }  # fmt: skip
@@ -170,7 +169,8 @@ def test_policy_gradient_is_that_of_all_sentences(variables):
   params, rows = variables["params"], 20_000
   one = {name: x[:1] for name, x in make_batch(filler=0).items()}
   batch = {name: np.repeat(x, rows, 0) for name, x in one.items()}
-  grads = jax.jit(jax.grad(lambda p: task.generator_loss(p, {}, batch, jax.random.key(1))[0]))(params)
+  loss = lambda p: task.generator_loss(p, {}, batch, jax.random.key(1))[0]
+  grads = jax.jit(jax.grad(loss))(params)
 
   memory = call(task, params, one["features"], method="encode_features")
   best = call(task, params, memory, jax.random.key(0), length=2, greedy=True, method="write")
@@ -279,8 +279,8 @@ def test_noise_takes_its_sentences_from_the_batch(variables, state):
            "record": np.arange(2), "real": np.ones(2, bool)}  # fmt: skip
   after, metrics = jax.jit(train_state.make_update(task, rates()))(state, batch, jax.random.key(0))
   assert metrics["finite"][0] == 1 and task.learns_from == ()
-  same = lambda part: magnitude(jax.tree.map(
-      jnp.subtract, after.params["generator"][part], state.params["generator"][part])) == 0  # fmt: skip
+  change = jax.tree.map(jnp.subtract, after.params["generator"], state.params["generator"])
+  same = lambda part: magnitude(change[part]) == 0
   assert same("projection") and not same("embedding")
   start = task.model.apply(variables, method=lambda model: task.read(model, batch)).start
   np.testing.assert_allclose(np.linalg.norm(start, axis=1), 1, rtol=1e-5)
@@ -301,7 +301,7 @@ def test_wrong_settings_are_named(changes, message):
 
 def test_what_a_step_lacks_is_said():
   task = make_task(sentences=None)
-  with pytest.raises(ValueError, match="needs sentences; see mmjax.unpaired"):
+  with pytest.raises(ValueError, match=r"needs sentences; see mmjax\.unpaired"):
     task.real_sentences(make_batch(), jax.random.key(0))
   averaged = rates()._replace(ema=0.9)
   with pytest.raises(ConfigError, match="set accumulate to 1 and ema to 0"):
