@@ -28,7 +28,7 @@ def get_config(language="en"):
   c.data.language = language
   c.data.texts = "one"  # another of a picture's captions every epoch
   c.data.batch = 256  # all other pictures of it are negatives
-  c.data.max_buckets = 1
+  c.data.max_buckets = 4
 
   c.optim.lr = 1e-3
   c.optim.warmup_steps = 100
@@ -38,7 +38,7 @@ def get_config(language="en"):
   c.train.epochs = 60
 
   c.contrastive = ConfigDict()
-  c.contrastive.grammar = 1.0  # weight of telling sound captions from damaged ones; 0: not learnt
+  c.contrastive.grammar = 3.0  # weight of telling sound captions from damaged ones; 0: not learnt
 
   c.decode = ConfigDict()  # no text is written
   del c.evaluate.metrics
