@@ -22,7 +22,7 @@ def get_config(language="en"):
   c.data.cache_features = False
   c.data.max_buckets = 1
   c.optim.b1 = 0.9
-  c.train.epochs = 20
+  c.train.epochs = 30
   c.evaluate.every_epochs = 4
   c.evaluate.metrics = ("bleu", "cider")
   return c
