@@ -66,8 +66,17 @@ def case(kind) -> Case:
   return c._replace(logits=np.asarray(c.run(features, tokens)))
 
 
-@pytest.fixture(scope="module", params=["show_attend_tell", "modern", "published", "unsupervised"])
+ATTENTIVE = ["show_attend_tell", "modern", "published"]
+
+
+@pytest.fixture(scope="module", params=[*ATTENTIVE, "unsupervised"])
 def c(request) -> Case:
+  return case(request.param)
+
+
+@pytest.fixture(scope="module", params=ATTENTIVE)
+def attentive(request) -> Case:
+  """One that looks at the cells of a picture, in any precision."""
   return case(request.param)
 
 
@@ -119,18 +128,20 @@ def test_cached_steps_equal_teacher_forcing(kind):
 def test_features_may_be_stored_in_half_precision(c, dtype):
   stored = c.features.astype(dtype)
   ours = c.run(stored, method="encode_features")
-  assert ours.features.dtype == jnp.float32
   exact = c.run(stored.astype(np.float32), method="encode_features")
-  np.testing.assert_array_equal(ours.features, exact.features)
+  assert jax.tree.leaves(ours)[0].dtype == jnp.float32
+  jax.tree.map(np.testing.assert_array_equal, ours, exact)
 
 
-def test_bfloat16_computes_close_by_and_answers_in_float32(c):
+def test_bfloat16_computes_close_by_and_answers_in_float32(attentive):
+  c = attentive
   ours = c.run(c.features, c.tokens, model=build(c.kind, dtype="bfloat16"))
   assert ours.dtype == jnp.float32
   assert 0 < np.abs(ours - c.logits).max() < 0.2 * c.logits.std()
 
 
-def test_attention_is_there_for_reports(c):
+def test_attention_is_there_for_reports(attentive):
+  c = attentive
   _, seen = c.run(c.features, c.tokens, mutable=["intermediates"])
   maps = [
       leaf
@@ -147,7 +158,7 @@ def test_two_captions_are_learnt(c):
   rng = np.random.default_rng(3)
   tokens = rng.integers(3, V, (B, 1, T + 1))
   tokens_in, tokens_out = tokens[..., :-1], tokens[..., 1:]
-  rule = optax.adam(1e-2)
+  rule = optax.adam(5e-3)  # at 1e-2 the loss jumps now and then
 
   def train(variables):
     rest = {k: v for k, v in variables.items() if k != "params"}
@@ -163,10 +174,10 @@ def test_two_captions_are_learnt(c):
       return (optax.apply_updates(params, changes), state), value
 
     params = variables["params"]
-    return jax.lax.scan(step, (params, rule.init(params)), None, 120)[1]
+    return jax.lax.scan(step, (params, rule.init(params)), None, 200)[1]
 
   values = jax.jit(train)(c.variables)
-  assert values[0] > 1.5 and values[-1] < 0.1 * values[0]
+  assert values[0] > 1.5 and values[-1] < 0.1 * values[0], values[::20]
 
 
 def test_penalty_of_uneven_attention():
