@@ -5,6 +5,8 @@ r"""The captioner of clip_reward_mle.py, second stage: rewarded for CIDEr-D.
 
 With `:others` behind the name of the file the baseline is the mean of a picture's other drawn
 captions, not the greedy caption.
+
+2 epochs on two busy cores: test CIDEr, greedy, 51.9 to 52.3 (RESULTS.md).
 """
 
 from ml_collections import ConfigDict
