@@ -5,7 +5,7 @@ r"""The CLIP-reward captioner on Flickr8k in English, first stage: likelihood.
 Over the features that sat_en.py caches. Smaller than the published network (6 + 6 layers of 512,
 cells of CLIP's residual network), for a CPU.
 
-12 epochs on two busy cores: BLEU-4 21.2, CIDEr 53.6 on the test split with a beam of 3 (RESULTS.md).
+12 epochs on two busy cores: test BLEU-4 21.2, CIDEr 53.6 with a beam of 3 (RESULTS.md).
 """
 
 from configs.flickr8k import transformer_en
