@@ -15,8 +15,10 @@ MAY_IMPORT = {
     "metrics": {"metrics", "text"},
     "decode": {"decode", "text"},
     "modules": {"modules", "text"},
-    "models": {"models", "modules", "text"},
-    "tasks": {"tasks", "models", "modules", "decode", "metrics", "losses", "text"},
+    "models": {"models", "modules", "decode", "text"},
+    # A task may bring an update of its own, so the state and the rates are below it.
+    "tasks": {"tasks", "models", "modules", "decode", "metrics", "losses", "text",
+              "config", "optim", "train_state"},
     "sharding": set(),
     "optim": {"config"},
     "train_state": {"optim", "sharding"},
@@ -26,7 +28,7 @@ MAY_IMPORT = {
     "config": set(),
 }
 LINEN = {"modules", "models", "tasks", "sharding", "train_state"}
-IMPORTERS = {"mmjax.main": set(), "mmjax.api": {"main", "stored"}, "mmjax.train": {"api"}}
+IMPORTERS = {"mmjax.main": set(), "mmjax.api": {"main", "stored", "chain"}, "mmjax.train": {"api"}}
 
 
 def imports(path: pathlib.Path) -> set[str]:

@@ -19,9 +19,9 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from mmjax import api, experiment, sharding
-from mmjax.checkpoint import CheckpointError
-from mmjax.config import ConfigError
+from mmjax import experiment, sharding
+from mmjax.checkpoint import CheckpointError, read_run
+from mmjax.config import ConfigError, from_dict
 from mmjax.evaluate import load_trained
 from mmjax.text import concepts
 from mmjax.text.concepts import Concept, ConceptError
@@ -39,7 +39,10 @@ def write(workdir: Path, detections: Path, out: Path) -> int:
     ConceptError: the detections cannot be read.
     UnknownWordError: they have words that the run does not know.
   """
-  config = api.stored_config(workdir)
+  run = read_run(workdir)
+  if run is None:
+    raise CheckpointError(f"{workdir} holds no run; train concept_to_sentence.py there first")
+  config = from_dict(run["config"])
   if config.task != "rewriting" or config.unpaired.source != "concepts":
     raise ConfigError(
         f"{workdir} is no run that writes sentences from concepts, as"
